@@ -172,8 +172,8 @@ costs: $(DEV) ## measure what each thing costs a server, for `hustlex plan`
 console-size: $(DEV) ## fill a million tasks and a thousand queues, and hold every page of the console to its budget
 	$(BIN)/python -m tests.support.console_size
 
-pictures: $(DEV) ## a busy little system in a real browser: the pictures of the console that the guides show
-	$(BIN)/python -m tools.pictures $(or $(TARGET),docs/pictures)
+pictures: $(DEV) ## a busy little system in a real browser: the pictures that the guides show, or all of them in TARGET=
+	$(BIN)/python -m tools.pictures $(TARGET)
 
 docs: $(DEV) ## write docs/reference from the code, and docs/benchmarks.md from bench/results
 	$(BIN)/python -m tools.gen_docs

@@ -28,6 +28,7 @@ def main() -> None:
     print_table("The largest over the smallest", ["operation", "ratio"], ratios)
     summary = {f"growth_{name.replace(' ', '_').replace(',', '')}": ratio for name, ratio in worst.items()}
     summary |= {"growth_worst_ratio": max(worst.values())}
+    print(f"\nThe worst is: {max(worst, key=worst.__getitem__)}")
     print_goals("growth", summary)
     print_summary(summary)
 

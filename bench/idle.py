@@ -24,9 +24,9 @@ def idle(seconds: float) -> dict[str, float]:
     ):
         worker.until(lambda: client.info("clients")["blocked_clients"] == len(_QUEUES), look_seconds=0.1)
         time.sleep(_SETTLE_SECONDS)
-        begun, cpu = time.monotonic(), worker.cpu_s()
+        begun, cpu = time.monotonic(), worker.threads_cpu_s()
         commands = _commands(server.url, seconds)
-        lasted, cpu = time.monotonic() - begun, worker.cpu_s() - cpu
+        lasted, cpu = time.monotonic() - begun, worker.threads_cpu_s() - cpu
         worker.stop()
     return {"idle_commands_per_s": commands / lasted, "idle_cpu_percent": cpu / lasted * 100}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
+import json
 import math
 import secrets
 import sys
@@ -12,33 +14,65 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
+
 from hustlex import HustleX
+from hustlex.core.op import Effect, command
 from hustlex.dashboard import Dashboard, Operator
 from hustlex.drivers.embedded import EmbeddedServer
-from hustlex.jobs import BulkVerb, Tasks
+from hustlex.idempotency import Response, Scope, Started
+from hustlex.jobs import BulkVerb, Tasks, gather
+from hustlex.jobs.keys import parked, queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import QueueMeasure
+from hustlex.ratelimit import parse_rule
 from hustlex.worker import Scheduler, Worker
+from tests.dashboard.browsing import BUTTON, STATUS, enter, fill, go
 from tests.support.browser import Chromium, connected, started
 from tools.serving import serving
 
 SIZES = {"wide": (1280, 860), "narrow": (360, 780)}
-PAGES = {
-    "home": "/",
-    "queues": "/queues",
-    "queue": "/queues/critical",
-    "tasks": "/tasks?queue=critical&state=retry",
-    "search": "/tasks?q=state:retry,archived+type:gig:*+error~answer",
-    "errors": "/errors",
-    "workers": "/workers",
-    "cron": "/cron",
-    "workflows": "/workflows",
-    "people": "/people",
-    "limits": "/limits",
-    "payments": "/idempotency",
-    "redis": "/redis",
-    "audit": "/audit",
+_AT_MOST_S = 180
+PHONE, RULE = "+2348031234567", "3/minute per user on POST /pay"
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """A page, as somebody sees it. fields: what is asked on it. then: words of a button that leads on to a table."""
+
+    path: str
+    fields: dict[str, str] = {}
+    then: str = ""
+
+
+SCENES = {
+    "home": Scene("/"),
+    "queues": Scene("/queues"),
+    "queue": Scene("/queues/critical"),
+    "tasks": Scene("/tasks?queue=critical&state=retry"),
+    "search": Scene("/tasks?q=state:retry,archived+type:gig:*+error~answer"),
+    "task": Scene("/tasks/critical/release-3"),
+    "errors": Scene("/errors"),
+    "workers": Scene("/workers"),
+    "cron": Scene("/cron"),
+    "workflows": Scene("/workflows"),
+    "workflow": Scene("/workflows/default/gig-4711~3a0"),
+    "quarantine": Scene("/quarantine?queue=default"),
+    "people": Scene("/people"),
+    "person": Scene("/people", {"user": "u1", "phone": PHONE}),
+    "limits": Scene("/limits"),
+    "codes": Scene("/codes"),
+    "payments": Scene("/idempotency"),
+    "tail": Scene("/events", {"channel": "orders:4711"}, "Show its events"),
+    "redis": Scene("/redis"),
+    "audit": Scene("/audit"),
 }
+SHOWN = {
+    "home": "console.png",
+    "queue": "console-queue.png",
+    "workflow": "console-workflow.png",
+    "person": "console-person.png",
+}
+"""What README and guides show, as far as it fits the window, by the names in docs/pictures."""
 tasks = Tasks()
 
 
@@ -61,6 +95,14 @@ async def statement(user: str, month: str) -> dict[str, int]:
     return {"kobo": 125_000}
 
 
+@tasks.task("gig:verify", max_retry=0)
+async def verify(gig_id: int, what: str) -> str:
+    """A step of a workflow; one of them fails."""
+    if what == "insurance":
+        raise ValueError("no policy covers this gig")
+    return what
+
+
 tasks.cron("statements", "0 7 1 * *", statement.job("all", "last"), timezone="Africa/Lagos")
 tasks.cron("remind", "@every 15m", send.job("all", "come back"))
 
@@ -68,12 +110,34 @@ tasks.cron("remind", "@every 15m", send.job("all", "come back"))
 async def seed(hx: HustleX) -> None:
     """What an operator meets on a bad day."""
     for n in range(60):
-        await hx.jobs.enqueue(release.job(n, "+2348031234567"))
+        await hx.jobs.enqueue(release.job(n, PHONE), task_id=f"release-{n}")
     for n in range(25):
-        await hx.jobs.enqueue(send.job("+2348031234567", f"Your gig {n} was taken"), retention=timedelta(hours=1))
+        await hx.jobs.enqueue(send.job(PHONE, f"Your gig {n} was taken"), retention=timedelta(hours=1))
     for n in range(8):
         await hx.jobs.enqueue(statement.job(f"u{n}", "2026-11"), retention=timedelta(hours=1))
     await hx.jobs.enqueue(statement.job("u9", "2026-12"), process_in=timedelta(hours=6))
+    checks = gather(*(verify.job(4711, what) for what in ("identity", "address", "insurance")))
+    paid = gather(statement.job("u1", "gig-4711"), send.job(PHONE, "Your gig is paid"))
+    held = gather(checks, statement.job("u1", "held"), then=release.job(4711, PHONE).then(paid))
+    await hx.jobs.start(held, workflow_id="gig-4711")
+    key = parked(queue_keys("default"))
+    words = ("HSET", key, "6f1c", b"\x0a\x05order\xff\xfe", "77ab", b'{"not": "a message"}')
+    await hx.driver.run(command("pictures.aside", Effect.ONCE, *words, keys=(key,), decode=int))
+
+
+async def lived(hx: HustleX) -> None:
+    """One person: signed in on two phones, signed out of one, asked for a code, paid twice, was refused."""
+    await hx.tokens.login("u1", device="Tecno Spark 20", platform="android")
+    old = (await hx.tokens.login("u1", device="Infinix Hot 40", platform="android")).or_raise()
+    await hx.tokens.revoke_session("u1", old.session_id)
+    await hx.otp.issue(PHONE)
+    for key in ("9b1d", "04fe"):
+        begun = await hx.idempotency.begin(key, Scope("u1", "POST", "/pay"))
+        assert isinstance(begun, Started)
+        await hx.idempotency.complete(begun, Response(201, b"{}"))
+    await hx.idempotency.begin("in-doubt", Scope("u1", "POST", "/pay"))
+    for _ in range(4):
+        await hx.ratelimit.check(parse_rule(RULE).policy, "u1", endpoint="POST /pay")
 
 
 async def remember(hx: HustleX) -> None:
@@ -92,6 +156,27 @@ async def remember(hx: HustleX) -> None:
         await hx.driver.run(op)
 
 
+async def under_way(hx: HustleX) -> None:
+    """Until heartbeats tell what runs, and one task has failed twice."""
+    for retried in (1, 2):
+        while (await hx.jobs.inspector.task("critical", "release-3")).retried < retried:
+            await asyncio.sleep(0.05)
+        if retried == 1:
+            await hx.jobs.inspector.run("critical", "release-3")
+    while not any(each.active_worker_count for each in await hx.jobs.inspector.servers()):
+        await asyncio.sleep(0.1)
+    while not await hx.jobs.inspector.scheduler_entries():
+        await asyncio.sleep(0.1)
+
+
+async def publishing(hx: HustleX) -> None:
+    """What is heard on a channel while somebody looks."""
+    channel = hx.events.channel("orders:{order}", dict)
+    for step in itertools.cycle(("placed", "paid", "assigned", "on the way", "delivered")):
+        await channel.publish({"state": step, "phone": PHONE}, order=4711)
+        await asyncio.sleep(0.3)
+
+
 async def planned(hx: HustleX) -> str:
     """A bulk act that waits to be started; its id."""
     bulk = await hx.jobs.inspector.bulk.plan(
@@ -102,47 +187,83 @@ async def planned(hx: HustleX) -> str:
     return bulk.id
 
 
-async def take(browser: Chromium, place: str, token: str, target: Path, pages: dict[str, str]) -> None:
-    """Sign in as a person would, then every page in both sizes and themes."""
-    tab = await browser.open(f"{place}/enter#{token}")
+async def take(browser: Chromium, place: str, token: str, target: Path, scenes: dict[str, Scene]) -> list[str]:
+    """Sign in as a person would, then every scene in both sizes and themes; what was wrong with pages."""
+    wrong, tab = list[str](), await browser.open(f"{place}/enter#{token}")
     await tab.until("document.querySelector('h1') && location.pathname === '/'")
-    for size, (width, height) in SIZES.items():
-        await tab.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
-        for theme in ("light", "dark"):
-            await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
-            for name, path in pages.items():
-                await tab.call("Page.navigate", url=place + path)
-                await tab.until(
-                    f"document.readyState === 'complete' && location.pathname + location.search === '{path}'"
-                )
-                wide = await tab.run("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-                if wide:
-                    print(f"{name} {size}: wider than the window")
+    await tab.call("Emulation.setScrollbarsHidden", hidden=True)
+    for domain in ("Log", "Runtime"):
+        await tab.call(f"{domain}.enable")
+    for name, scene in scenes.items():
+        await tab.look(*SIZES["wide"])
+        await go(tab, f"{place}/enter", scene.path)
+        if scene.fields:
+            await fill(tab, scene.fields)
+        if scene.then:
+            await enter(tab, BUTTON % json.dumps(scene.then))
+            await tab.until("document.querySelectorAll('main tbody tr').length > 3")
+        if (status := await tab.run(STATUS)) != 200:
+            wrong.append(f"{name}: {status}")
+        if name in SHOWN:
+            (target / SHOWN[name]).write_bytes(await tab.picture())
+        for size, looks in SIZES.items():
+            for theme in ("light", "dark"):
+                await tab.look(*looks, theme)
+                if await tab.run("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+                    wrong.append(f"{name} {size}: wider than the window")
                 shot = await tab.call("Page.captureScreenshot", captureBeyondViewport=True)
                 (target / f"{name}-{size}-{theme}.png").write_bytes(base64.b64decode(shot["data"]))
+        wrong += [f"{name}: {each}" for each in complaints(browser)]
+    return wrong
 
 
-async def main(target: Path) -> None:
-    """Everything, ended in the reverse order."""
-    target.mkdir(parents=True, exist_ok=True)
+def complaints(browser: Chromium) -> list[str]:
+    """What the browser has said against pages since somebody asked: errors of scripts, refusals of the policy."""
+    found, loud = [], ("error", "warning", "assert")
+    for each in browser.told:
+        about = each["params"]
+        level = about.get("entry", about).get("level", about.get("type"))
+        if each["method"] == "Runtime.exceptionThrown" or level in loud:
+            found.append(json.dumps(about)[:300])
+    browser.told.clear()
+    return found
+
+
+async def main(target: Path) -> list[str]:
+    """Everything, ended in the reverse order; what was wrong with pages."""
     with tempfile.TemporaryDirectory() as data, EmbeddedServer(Path(data)) as server, started() as address:
         async with HustleX(server.url, secret=secrets.token_bytes(32)) as hx:
             await remember(hx)
             await seed(hx)
+            await lived(hx)
             worker = Worker(hx.driver, tasks, queues={"critical": 6, "default": 3}, concurrency=10)
             scheduler = Scheduler(hx.driver, tasks)
             running = [asyncio.create_task(worker.run()), asyncio.create_task(scheduler.run())]
-            await asyncio.sleep(6)  # until the next heartbeat has told what runs
-            console = Dashboard(hx, title="HustleX", hosts=None)
+            heard = asyncio.create_task(publishing(hx))
+            await under_way(hx)
+            console = Dashboard(hx, title="HustleX", hosts=None, rules=[RULE], channels=["users:{user}"])
             async with serving(console) as place, connected(address) as browser:
-                pages = PAGES | {"bulk": f"/bulk/{await planned(hx)}"}
-                await take(browser, place, await console.sign_in_token(Operator("act", "ada")), target, pages)
+                scenes = SCENES | {"bulk": Scene(f"/bulk/{await planned(hx)}")}
+                wrong = await take(browser, place, await console.sign_in_token(Operator("act", "ada")), target, scenes)
+            heard.cancel()
             worker.stop()
             scheduler.stop()
             await asyncio.gather(*running)
+    return wrong
+
+
+def shown() -> int:
+    """Take all, keep what was asked for: the whole in a directory that is named, else what the guides show."""
+    with tempfile.TemporaryDirectory() as kept:
+        target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(kept)
+        target.mkdir(parents=True, exist_ok=True)
+        wrong = asyncio.run(asyncio.wait_for(main(target), _AT_MOST_S))
+        if len(sys.argv) == 1 and not wrong:
+            for name in SHOWN.values():
+                (Path("docs/pictures") / name).write_bytes((target / name).read_bytes())
+    print("\n".join(wrong) or f"{len(SCENES) + 1} pages were looked at, and nothing was said against them")
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/pictures")))
+    sys.exit(shown())

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 
+from ruff import find_ruff_bin
+
 Token = tuple[int, str, int]
 
 PACKAGE = Path(__file__).parent.parent / "src" / "hustlex"
@@ -94,7 +96,7 @@ def _closing(tokens: list[Token], opening: int) -> int:
 
 def tidy(source: str) -> str:
     """Sort imports, drop unused ones, format: as the rest of the repository."""
-    ruff = [sys.executable, "-m", "ruff"]
+    ruff = [find_ruff_bin()]
     for command in (["check", "--fix", "--quiet", "--select", "F401,I", "-"], ["format", "--quiet", "-"]):
         source = subprocess.run([*ruff, *command], input=source, capture_output=True, text=True, check=True).stdout
     return source

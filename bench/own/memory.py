@@ -15,6 +15,7 @@ from hustlex import HustleX, Tasks
 from hustlex.idempotency import Response, Scope, Started
 from hustlex.otp import Issued, OtpOptions
 from hustlex.ratelimit import Policy, RateLimitOptions
+from hustlex.testing import drain
 from hustlex.tokens import TokenPair
 
 PENDING, SCHEDULED = "hustlex pending job", "hustlex scheduled job"
@@ -80,6 +81,17 @@ async def _batches(url: str, first: int, count: int) -> None:
             await hx.jobs.enqueue_many(mark.job(job=job, sent_ns=0) for job in range(start, start + 100))
 
 
+def _ended(**options: Any) -> Make:
+    """Jobs that are done. options: of each."""
+
+    async def make(url: str, first: int, count: int) -> None:
+        await _each(lambda hx, n: hx.jobs.enqueue(mark.job(job=n, sent_ns=0), **options), url, first, count)
+        async with HustleX(url) as hx:
+            await drain(hx, _tasks, concurrency=100, timeout=_MINUTE)
+
+    return make
+
+
 async def _code(hx: HustleX, number: int) -> None:
     if not isinstance(await hx.otp.issue(f"+234803{number:07}"), Issued):
         raise SystemExit("a code was refused")
@@ -120,6 +132,8 @@ THINGS: dict[str, Make] = {
     "hustlex pending job, batches of 100": _batches,
     SCHEDULED: _thing(lambda hx, n: hx.jobs.enqueue(mark.job(job=n, sent_ns=0), process_in=_HOUR)),
     "hustlex unique job": _thing(lambda hx, n: hx.jobs.enqueue(mark.job(job=n, sent_ns=0), unique_for=_HOUR)),
+    "hustlex kept job": _ended(retention=_HOUR),
+    "hustlex job that ended just now": _ended(),
     CODE: _thing(_code),
     ANSWER: _thing(_receipt),
     "hustlex session": _thing(_session),

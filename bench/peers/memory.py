@@ -92,6 +92,25 @@ async def _sdk(url: str, first: int, count: int) -> None:
     await client.aclose()
 
 
+async def _sdk_session(url: str, first: int, count: int) -> None:
+    """A login by each of so many browsers that carry no cookie."""
+    from bench.peers.web import sdk_session
+
+    app = sdk_session(url)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Any) -> None:
+        if message.get("status", 200) != 200:
+            raise SystemExit("a login was refused")
+
+    async with app.router.lifespan_context(app):
+        for number in range(first, first + count):
+            request = {"type": "http", "method": "POST", "path": f"/users/{number}", "query_string": b"", "headers": []}
+            await app(request | {"scheme": "http", "http_version": "1.1"}, receive, send)
+
+
 def _limits(kind: str) -> Make:
     async def make(url: str, first: int, count: int) -> None:
         from bench.peers.limits import connect
@@ -129,6 +148,7 @@ THINGS: dict[str, Make] = {
     "idempotency record by hand": _by_hand,
     "revoked token by hand": _blacklisted,
     "cashews cached 500 bytes": _cashews,
+    "fastapi-redis-sdk session": _sdk_session,
     "fastapi-redis-sdk cached 500 bytes": _sdk,
     **{f"limits {kind}": _limits(kind) for kind in ("sliding_counter", "moving", "fixed")},
 }

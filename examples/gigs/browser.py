@@ -106,6 +106,8 @@ class Chromium:
 
     def __init__(self, link: ClientConnection) -> None:
         self.context = ""
+        self.told: list[dict[str, Any]] = []
+        """Events of the domains that somebody has enabled."""
         self._link = link
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
@@ -133,6 +135,8 @@ class Chromium:
     async def _read(self) -> None:
         async for text in self._link:
             answer = json.loads(text)
+            if "method" in answer:
+                self.told.append(answer)
             future = self._waiting.pop(answer.get("id"), None)
             if future is not None and not future.done():
                 if "error" in answer:

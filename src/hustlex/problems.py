@@ -101,13 +101,15 @@ class Shown(msgspec.Struct, frozen=True):
 
 def fields(shown: Sequence[Shown], legacy: Legacy | None = None) -> list[tuple[str, str]]:
     """Header fields for an answer, in the order of the decisions; none when there is nothing to tell."""
-    briefs = [(brief, _partition(each.partition)) for each in shown for brief in each.decision.briefs]
-    if not briefs:
+    policies, states = [], []
+    for each in shown:  # with each answer of a limited route: one loop, where a comprehension is a call
+        partition = _partition(each.partition)
+        for name, limit, window, left, more_us in each.decision.briefs:
+            policies.append(_policy_item(name, limit, window) + partition)
+            states.append(f'"{name}";r={left};t={-(-more_us // 1_000_000)}{partition}')
+    if not states:
         return []
-    found = [
-        ("RateLimit-Policy", ", ".join([_policy_item(*brief[:3]) + pk for brief, pk in briefs])),
-        ("RateLimit", ", ".join([_state_item(*brief) + pk for brief, pk in briefs])),
-    ]
+    found = [("RateLimit-Policy", ", ".join(policies)), ("RateLimit", ", ".join(states))]
     if legacy:
         tightest = min((each.decision for each in shown if each.decision.briefs), key=lambda each: each.remaining)
         found += [
@@ -127,6 +129,7 @@ def _mores(states: Iterable[PolicyState]) -> Iterable[timedelta]:
     return (state.more_after for state in states if not state.allowed)
 
 
+@lru_cache(maxsize=256)
 def _partition(name: str) -> str:
     return f";pk=:{b64encode(name.encode()).decode()}:" if name else ""
 
@@ -134,7 +137,3 @@ def _partition(name: str) -> str:
 @lru_cache(maxsize=256)  # the same with each answer
 def _policy_item(name: str, limit: int, window: timedelta) -> str:
     return f'"{name}";q={limit}' + ("" if window % _SECOND else f";w={window // _SECOND}")
-
-
-def _state_item(name: str, _limit: int, _window: timedelta, left: int, more_us: int) -> str:
-    return f'"{name}";r={left};t={-(-more_us // 1_000_000)}'

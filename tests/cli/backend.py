@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support import forked
 from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,7 @@ class Up:
     def __enter__(self) -> Self:
         console = () if "--console" in self._extra else ("--no-console",)
         command = [sys.executable, "-m", "hustlex", "up", *self._modules, *console]
-        self._process = subprocess.Popen(
+        self._process = forked.Popen(
             [*command, "--port", str(self.port), "--data", str(self.data), *self._extra],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -12,6 +12,7 @@ from hustlex.core.op import Effect, command
 from hustlex.jobs import Job
 from hustlex.metrics import Metrics
 from hustlex.metrics.history import HistoryTally
+from hustlex.ratelimit import Penalty, Policy
 from hustlex.sync import HustleX
 from tests.conftest import PATIENCE, SECRET, unhurried
 
@@ -71,6 +72,8 @@ def seed(hx: HustleX) -> None:
     hx.cache("user", str, ttl=HOUR).set("42", "Ada")
     channel: Any = hx.events.channel("orders:42", Any, kind="replay")
     channel.publish_many([{"state": "paid", "to": PHONE} for _ in range(10)])
+    strict = Policy("pay", 9, HOUR, penalty=Penalty())
+    hx.ratelimit.inspector.ban(strict, "u8", endpoint="POST /pay", length=HOUR)
     metrics = Metrics()
     metrics.callers.note("pay", "u7")
     metrics.families["task_wait_seconds"].observe(0.3, ("mail",))

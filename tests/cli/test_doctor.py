@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -499,6 +500,24 @@ def test_the_rights_are_printed(own: redis.Redis) -> None:
         assert own.execute_command(*fit(own, line.replace(">PASSWORD", ">p").split())) == b"OK"
         own.acl_deluser(line.split()[2])
     assert json.loads(doctor("--acl", "--json").stdout)["rules"].keys() == {*ROOMS, "all", "doctor"}
+
+
+@pytest.mark.parametrize("prefix", ["a*", "a?b", "a[b]", "a\\\\", "a ~* +@all ", "a'b\"", "é:"])
+def test_the_rights_of_a_prefix_are_those_of_its_keys_alone(own: redis.Redis, prefix: str) -> None:
+    """Whatever characters are in it: neither a pattern that others' keys fit, nor another word of the rule."""
+
+    def may(name: str, key: str) -> bool:
+        return own.execute_command("ACL", "DRYRUN", name, "GET", key) in (b"OK", "OK", True)
+
+    own.execute_command(
+        "ACL", "SETUSER", "prefixed", "reset", "on", ">pw", *fit(own, rights(("cache",), prefix).rules())
+    )
+    assert may("prefixed", f"{prefix}cache:user:1")
+    assert not may("prefixed", "axxcache:user:1") and not may("prefixed", "cache:user:1")
+    words = [word for word in rights(("cache",), prefix).rules() if word.startswith(("~", "+@"))]
+    assert len(shlex.split(" ".join(words).replace("\\", "/"))) == len(words)
+    assert not any(word.startswith("+@") for word in words)
+    own.acl_deluser("prefixed")
 
 
 def as_user(own_server: EmbeddedServer, own: redis.Redis, *rooms: str) -> str:

@@ -19,6 +19,7 @@ from examples.gigs.tour import wait_for
 from hustlex.sync import HustleX
 from tests.cli import inside
 from tests.cli.backend import ROOT
+from tests.support import forked
 from tests.support.servers import free_port
 
 MODULE = """
@@ -44,7 +45,7 @@ def run(url: str, tmp_path: Path) -> Iterator[Run]:
         port = free_port()
         command = [sys.executable, "-m", "hustlex", *words, "--url", url, option, str(port)]
         known = {**os.environ, "PYTHONPATH": str(ROOT)}
-        begun.append(subprocess.Popen(command, cwd=tmp_path, env=known, stderr=subprocess.PIPE, text=True))
+        begun.append(forked.Popen(command, cwd=tmp_path, env=known, stderr=subprocess.PIPE, text=True))
         return begun[-1], port
 
     yield begin

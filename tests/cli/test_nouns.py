@@ -164,6 +164,25 @@ def test_a_stuck_claim_is_released_after_a_question_and_a_living_one_never(
     assert answer("idem", "ls", "--events")["items"] == []
 
 
+def test_bans_are_listed_and_lifted_and_a_caller_gets_a_limit_of_its_own(hx: HustleX, run: Run, answer: Run) -> None:
+    Path("limits.toml").write_text('[pay]\nrule = "1/minute"\npenalty = {strikes = 9, per = "1min", ban = "1h"}\n')
+    run("limit", "ban", "limits.toml", "--who", "u7", "--for", "1h")
+    (ban,) = answer("limit", "bans")["items"]
+    assert (ban["caller"], ban["endpoint"], ban["level"], ban["banned_for_ms"] > 3_590_000) == ("u7", "all", 0, True)
+    assert "by hand" in run("limit", "bans").stdout
+    assert answer("limit", "lift", ban["record"]) == {"changed": True}
+    assert answer("limit", "lift", ban["record"]) == {"changed": False}
+    bends, who = ("limit", "set", "2/minute per user on /pay overridable", "--who", "u7"), "u7"
+    assert answer(*bends, "--to", "50", "--for", "2h") == {"changed": True}
+    policy = Policy("any", 2, MINUTE, overridable=True)
+    (mark,) = hx.ratelimit.inspector.caller(policy, who, endpoint="/pay")
+    assert (mark.own_limit, mark.own_limit_for > timedelta(minutes=119)) == (50, True)
+    run(*bends, "--to", "none")
+    assert hx.ratelimit.inspector.caller(policy, who, endpoint="/pay")[0].own_limit is None
+    run(*bends, "--to", "many", code=2)
+    run("limit", "set", "2/minute", "--who", "u7", "--to", "5", code=2)
+
+
 def test_a_user_and_a_pin_are_shown(hx: HustleX, run: Run, answer: Run) -> None:
     hx.tokens.login("u7", device="Pixel 9")
     verifier = hx.pins.hash("u7", "4821").verifier  # type: ignore[union-attr]

@@ -26,6 +26,7 @@ from hustlex.settings import Settings
 from hustlex.sync import HustleX
 from tests.cli import inside
 from tests.cli.backend import ROOT
+from tests.support import forked
 from tests.support.servers import free_port
 
 MODULE = """
@@ -48,7 +49,7 @@ class Workers:
         (at / "shop.py").write_text(MODULE)
         command = [sys.executable, "-m", "hustlex", "worker", "shop", "--url", url, "--health-port", str(self.port)]
         known = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-        self.process = subprocess.Popen([*command, *extra], cwd=at, env=known, stderr=subprocess.PIPE, text=True)
+        self.process = forked.Popen([*command, *extra], cwd=at, env=known, stderr=subprocess.PIPE, text=True)
 
     def health(self) -> dict[str, Any]:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=10)

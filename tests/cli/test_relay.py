@@ -19,6 +19,7 @@ from hustlex.cli.relay import LONGEST, Relay
 from hustlex.cli.supervisor import Child, Supervisor
 from hustlex.core.printable import printable
 from tests.cli.backend import Up
+from tests.support import forked
 
 
 def relayed(*chunks: bytes) -> list[str]:
@@ -148,7 +149,7 @@ def test_up_survives_a_worker_that_writes_a_long_binary_line(tmp_path: Path) -> 
 def test_up_stops_in_order_when_nobody_reads_it(tmp_path: Path) -> None:
     (tmp_path / "loud.py").write_text(APP.replace('"still writing', 'f"worker {os.getpid()} writes'))
     command = [sys.executable, "-m", "hustlex", "up", "loud", "--data", str(tmp_path / "data")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as up:
+    with forked.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as up:
         line = next(line for line in up.stdout if " writes" in line)
         up.stdout.close()
         worker = int(line.split()[-2])

@@ -19,6 +19,7 @@ import redis
 from examples.gigs import tour
 from tests.cli import inside
 from tests.cli.backend import Up
+from tests.support import forked
 from tests.support.servers import free_port
 
 pytestmark = pytest.mark.timeout(600)
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.timeout(600)
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "hustlex.cli.main", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    return forked.run(command, capture_output=True, text=True, timeout=90, check=False)
 
 
 def signed_in(up: Up, closing: ExitStack) -> tour.Person:

@@ -23,7 +23,7 @@ from hustlex.errors import Unavailable
 from hustlex.sync import HustleX as BlockingHustleX
 from tests.conftest import LONG, PATIENCE
 from tests.contract.test_cache import Origin, start, until
-from tests.support import servers
+from tests.support import forked, servers
 from tests.support.blocking import Blocking
 
 QUARTER = timedelta(minutes=15)
@@ -60,7 +60,7 @@ asyncio.run(main())
 def process(url: str, *, lease_ms: int, seconds: float, callers: int) -> Iterator[subprocess.Popen[str]]:
     """A process ready to call; a line on its stdin starts it."""
     command = [sys.executable, "-c", textwrap.dedent(_PROCESS), url, str(lease_ms), str(seconds), str(callers)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+    with forked.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         try:
             assert running.stdout is not None
             assert running.stdout.readline() == "ready\n"

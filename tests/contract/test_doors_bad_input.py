@@ -16,6 +16,7 @@ import hustlex.flask
 import hustlex.testing
 from hustlex import HustleX, sync
 from hustlex.delivery import CallbackSender, ConsoleSender, Courier, HttpSender, Message, Texts
+from hustlex.diagnostics import Workload, doctor_rights, plan, rights
 from hustlex.idempotency import (
     Finding,
     Idempotency,
@@ -90,11 +91,20 @@ async def test_metrics_and_traces(front: HustleX, tmp_path: Path, monkeypatch: p
         Sample(
             OpenTelemetry,
             {"tracer_provider": None, "meter_provider": None, "calls": 0, "parent": "soon", "metrics": metrics},
-            spare={"tracer_provider": {*ODD}, "meter_provider": {*ODD}},  # the API's own, and it judges them
         ),
     ]
     for sample in samples:
         assert await complaints(sample) == [], sample.target
+
+
+async def test_what_asks_no_server() -> None:
+    samples = [
+        Sample(rights, {"rooms": ("otp",), "prefix": "app:"}),
+        Sample(doctor_rights, {"prefix": "app:"}),
+        Sample(plan, {"workload": Workload(users=1)}),
+        Sample(parse_rule, {"text": "5/minute", "name": "five"}),
+    ]
+    assert [said for sample in samples for said in await complaints(sample)] == []
 
 
 LOOKS = {"hx": None, "task": "t", "arguments": {"a": 1}, "queue": "default", "states": [State.PENDING]}

@@ -21,6 +21,7 @@ from hustlex.drivers.aio.options import Options
 from hustlex.errors import Misuse, OutcomeUnknown
 from hustlex.events import Events, Gap, Message, Position, ReplayChannel, Unknown, cursors, ops
 from tests.conftest import LONG
+from tests.support import forked
 from tests.support.proxy import Proxy
 
 
@@ -489,7 +490,7 @@ async def test_a_process_that_was_frozen_catches_up(url: str, driver: Driver, ra
     limits = raw.config_get("client-output-buffer-limit")["client-output-buffer-limit"]
     raw.config_set("client-output-buffer-limit", "pubsub 300kb 300kb 1")
     orders = Events(driver).channel("orders:{order_id}", dict, kind="replay", size=2_000)
-    reader = subprocess.Popen([sys.executable, "-c", _FROZEN, url], stdout=subprocess.PIPE, text=True)
+    reader = forked.Popen([sys.executable, "-c", _FROZEN, url], stdout=subprocess.PIPE, text=True)
     try:
         assert reader.stdout is not None
         assert await asyncio.to_thread(reader.stdout.readline) == "ready\n"

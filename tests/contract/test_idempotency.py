@@ -39,6 +39,7 @@ from hustlex.idempotency import (
 )
 from hustlex.sync import HustleX as BlockingHustleX
 from tests.conftest import PATIENCE, SECRET
+from tests.support import forked
 from tests.support.proxy import Proxy
 
 PAY = Scope("u1", "POST", "/transfers/{id}")
@@ -150,7 +151,7 @@ asyncio.run(main())
 
 def test_over_four_processes_one_caller_executes(url: str) -> None:
     arguments = [sys.executable, "-c", _CLIENTS, url, SECRET.decode()]
-    clients = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    clients = [forked.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     assert sum(int(client.communicate(timeout=60)[0]) for client in clients) == 1
 
 

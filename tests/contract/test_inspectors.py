@@ -231,6 +231,31 @@ async def test_a_caller_is_banned_by_hand_for_a_time(hx: Any, clock: FixedClock)
         await hx.ratelimit.inspector.ban(Policy("p", 1, MINUTE), **who, length=MINUTE)
 
 
+async def test_bans_are_found_and_one_is_lifted_by_its_record(hx: Any, clock: FixedClock, raw: redis.Redis) -> None:
+    strict = Policy("strict", 5, MINUTE, penalty=Penalty(strikes=1, per=MINUTE, ban=timedelta(hours=1)))
+    pair = (strict, Policy("other", 5, MINUTE, penalty=Penalty()))
+    look = hx.ratelimit.inspector
+    assert (await look.bans()).bans == ()
+    await look.ban(strict, "ip:203.0.113.7", endpoint="POST /pay", length=MINUTE)
+    await hx.ratelimit.check(strict, "u1", endpoint="/pay", cost=5)
+    await hx.ratelimit.check(strict, "u1", endpoint="/pay")
+    await look.ban(pair, "u2", endpoint="/x", length=timedelta(seconds=5))
+    raw.set("ratelimit:{x}:y:pen", "not ours")
+    page = await look.bans()
+    assert [(each.caller, each.endpoint, each.policy, each.level) for each in page.bans[:2]] == [
+        ("u1", "/pay", "", 1),
+        ("ip:203.0.113.7", "POST /pay", "", 0),
+    ]
+    assert sorted((each.caller, each.policy) for each in page.bans[2:]) == [("u2", "other"), ("u2", "strict")]
+    assert (page.bans[1].banned_for, page.cursor) == (MINUTE, "")
+    assert await look.lift(page.bans[0].record) and not await look.lift(page.bans[0].record)
+    clock.advance(timedelta(seconds=6))
+    assert [each.caller for each in (await look.bans()).bans] == ["ip:203.0.113.7"]
+    for odd in ("asynq:{default}:pending", "ratelimit:{u1}:/pay:b"):
+        with pytest.raises(Misuse):
+            await look.lift(odd)
+
+
 async def test_a_plain_policy_has_nothing_to_tell_and_asks_nobody(hx: Any, raw: redis.Redis) -> None:
     policy = Policy("p", 1, MINUTE)
     assert await hx.ratelimit.inspector.caller(policy, "u1", endpoint="/") == ()

@@ -34,6 +34,8 @@ SAMPLES = [
     ("ratelimit", Sample(LimitInspector.caller, WHO)),
     ("ratelimit", Sample(LimitInspector.ban, {**WHO, "length": MINUTE})),
     ("ratelimit", Sample(LimitInspector.unban, WHO)),
+    ("ratelimit", Sample(LimitInspector.bans, {"cursor": ""})),
+    ("ratelimit", Sample(LimitInspector.lift, {"record": "ratelimit:{u1}:/x:pen"})),
     ("cache", Sample(CacheInspector.entry, {"name": "user", "key": 7})),
     ("cache", Sample(CacheInspector.key, {"key": "cache:user:7"})),
     ("cache", Sample(CacheInspector.size, {"name": "user"})),

@@ -17,6 +17,7 @@ from hustlex.ratelimit import Algorithm, Outcome, Penalty, Policy, RateLimit, Ra
 from hustlex.ratelimit.engine import ops
 from hustlex.ratelimit.engine.compiler import NORMAL, CompiledPolicies
 from hustlex.ratelimit.types import brief_of
+from tests.support import forked
 from tests.support.calls import Calls
 
 MINUTE = timedelta(minutes=1)
@@ -83,7 +84,7 @@ asyncio.run(main())
 
 def test_exactly_the_limit_passes_over_four_processes(url: str) -> None:
     callers = [
-        subprocess.Popen([sys.executable, "-c", _CALLER, url, *ALGORITHMS], stdout=subprocess.PIPE, text=True)
+        forked.Popen([sys.executable, "-c", _CALLER, url, *ALGORITHMS], stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
     admitted = [list(map(int, caller.communicate(timeout=60)[0].split())) for caller in callers]

@@ -21,6 +21,7 @@ from hustlex.errors import Misuse
 from hustlex.ratelimit import Algorithm, Outcome, Penalty, Policy, RateLimit, RateLimitOptions, Source
 from tests.conftest import LONG
 from tests.contract.test_ratelimit import ALGORITHMS, EVERY, MINUTE, RATES, UNHURRIED, policy_of, spend
+from tests.support import forked
 from tests.support.calls import Calls
 
 SECOND = timedelta(seconds=1)
@@ -317,7 +318,7 @@ asyncio.run(main())
 async def test_the_place_of_a_killed_holder_comes_back(driver: Driver, url: str) -> None:
     limits = RateLimit(driver, options=UNHURRIED)
     policy = Policy("p", 1, timedelta(seconds=3), "leases")
-    holder = subprocess.Popen([sys.executable, "-c", _HOLDER, url], stdout=subprocess.PIPE, text=True)
+    holder = forked.Popen([sys.executable, "-c", _HOLDER, url], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert (await asyncio.to_thread(holder.stdout.readline)).strip() == "True"
     assert not await limits.check(policy, "u1", **PAY)

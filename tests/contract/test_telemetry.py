@@ -89,6 +89,7 @@ async def codes(rooms: Rooms) -> None:
     await otp.cancel(issued.challenge)
     await otp.verify_phone(PHONE, "123456")
     await otp.unlock(PHONE, "anon")
+    await otp.close_breaker("cc:NG")
     enrolment = otp.totp_enrol("u1", issuer="HustleX", account="ada@example.com")
     otp.totp_reseal("u1", enrolment.sealed)
     await otp.totp_verify("u1", enrolment.sealed, "123456")

@@ -9,15 +9,17 @@ from typing import Any
 
 from hustlex.dashboard.names import to_url
 from hustlex.dashboard.routes import ROUTES
+from hustlex.ratelimit import Penalty, parse_rule
 from tests.support.browser import Chromium, Tab
 
 HOSTILE = "<img src=x onerror=window.hurt=1>"
 SIGNATURE = "5" * 16
 PHONE = "+2348031234567"
 RULE = "3/minute per user on POST /pay"
+BENT = parse_rule("9/minute per user on POST /bend overridable", penalty=Penalty())
 ASKED: dict[str, tuple[dict[str, str], ...]] = {
     "/people": ({"user": "u1", "phone": PHONE}, {"place": "payload.user_id"}),
-    "/limits": ({"rule": RULE, "who": "u1"},),
+    "/limits": ({"rule": RULE, "who": "u1"}, {"rule": "", "limit": "POST /bend", "who": "banned"}),
     "/cache": ({"name": "user", "key": HOSTILE},),
     "/events": ({"channel": "orders:42"}, {"": "Show its events"}),
 }

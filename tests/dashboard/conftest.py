@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
+from functools import partial
+from types import CodeType
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
+from jinja2 import BytecodeCache, Environment
+from jinja2.bccache import Bucket
 
 from hustlex.app import HustleX
 from hustlex.core.op import Effect, command
@@ -24,11 +29,31 @@ from hustlex.metrics import Metrics
 from hustlex.metrics.history import HistoryTally
 from hustlex.ratelimit import parse_rule
 from tests.conftest import SECRET
-from tests.dashboard.browsing import HOSTILE, PHONE, RULE, SIGNATURE
+from tests.dashboard.browsing import BENT, HOSTILE, PHONE, RULE, SIGNATURE
 from tests.support.browser import Chromium, connected
 from tools.serving import serving
 
 PLACE = "http://localhost:8100"
+
+
+class Compiled(BytecodeCache):
+    """Templates, compiled once for all consoles of this process: that takes longer than most tests."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        assert bucket.code is not None
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled() -> Iterator[None]:
+    with patch("hustlex.dashboard.render.Environment", partial(Environment, bytecode_cache=Compiled())):
+        yield
 
 
 class Person:
@@ -116,7 +141,7 @@ async def place(hx: HustleX) -> AsyncIterator[str]:
     await planned(hx)
     done = {"queue": "low", "detail": HOSTILE, "before": HOSTILE, "after": HOSTILE}
     await Audit(hx.driver, hx.prefix).note(Operator("act", HOSTILE), "done", "pause", HOSTILE, **done)
-    console = Dashboard(hx, rules=[RULE], channels=["users:{user}"])
+    console = Dashboard(hx, rules=[RULE, BENT], channels=["users:{user}"])
     async with serving(console) as address:
         yield f"{address}/enter#{await console.sign_in_token(Operator('act', 'ada'))}"
 
@@ -156,6 +181,9 @@ async def lived(hx: Any) -> None:
         begun = await hx.idempotency.begin(key, Scope("u1", "POST", "/pay"))
         await hx.idempotency.complete(begun, Response(201, b"{}"))
     await hx.jobs.enqueue(HOSTILE, {"user_id": "u1"}, task_id="asked", queue="low")
+    hour = timedelta(hours=1)
+    await hx.ratelimit.inspector.ban(BENT.policy, "banned", endpoint=BENT.endpoint, length=hour)
+    await hx.ratelimit.set_limit(BENT.policy, "banned", endpoint=BENT.endpoint, limit=4)
     for _ in range(3):
         await hx.ratelimit.check(parse_rule(RULE).policy, "u1", endpoint="POST /pay")
 

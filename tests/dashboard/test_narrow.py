@@ -194,7 +194,8 @@ async def test_no_act_touches_other_queues(
                   "user": "u1", "session": "s1", "phone": "+2348031234567", "lane": "anon", "limit": "POST /pay",
                   "typed": "1", "group": "", "channel": "orders:42", "kind": "live",
                   "cache": "user", "key": "42", "tag": "org:7",
-                  "claim": f"idem:{{u1}}:POST:{'5' * 32}", "fence": "1", "breaker": "cc:NG"}  # fmt: skip
+                  "claim": f"idem:{{u1}}:POST:{'5' * 32}", "fence": "1", "breaker": "cc:NG",
+                  "caller": "u1", "ban": "ratelimit:{u1}:x:pen", "most": "5", "length": "1h"}  # fmt: skip
     foreign = others | {"to": OTHERS, "query": f"queue:{OTHERS}"}
 
     async def standing() -> dict[Any, Any]:

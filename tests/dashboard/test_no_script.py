@@ -20,11 +20,12 @@ from hustlex.jobs.keys import parked, queue_keys
 from hustlex.jobs.wire import TaskMessage, encode_task
 from hustlex.ratelimit import parse_rule
 from tests.conftest import SECRET
-from tests.dashboard.browsing import RULE, enter, fill, go
+from tests.dashboard.browsing import BENT, RULE, enter, fill, go
 from tests.support.browser import Chromium, Tab
 
 QUEUE, FOUND, LOCKED = "/queues/acts", "/tasks?q=type:gig:move", "+2348031234568"
 
+BENDS = {"limit": "POST /bend", "who": "u2"}
 STUCK = f"idem:{{u1}}:POST%20/pay:{'5' * 32}"
 
 
@@ -77,6 +78,11 @@ REST = (
     Step("reset_limit", "/people", {"user": "u2"}),
     Step("delete_entry", "/cache", {"name": "user", "key": "42"}),
     Step("invalidate_tag", typed={"tag": "org:7"}),
+    Step("ban", "/limits", BENDS, typed={"length": "2h"}),
+    Step("unban", "/limits", BENDS),
+    Step("own_limit", "/limits", BENDS, typed={"most": "5", "length": "1d"}),
+    Step("common_limit", "/limits", BENDS),
+    Step("lift_ban"),
     Step("release", "/idempotency"),
     Step("close_breaker", "/codes"),
     Step("tail", "/events", {"channel": "orders:42"}),
@@ -198,6 +204,8 @@ async def test_people_and_entries_are_acted_on(
     await hx.ratelimit.check(limit, "u2", endpoint="POST /pay")
     tab = await plain(browser, place)
     await do(tab, place, REST)
+    assert (await hx.ratelimit.inspector.bans()).bans == ()
+    assert (await hx.ratelimit.inspector.caller(BENT.policy, "u2", endpoint="POST /bend"))[0].own_limit is None
     assert (await hx.otp.inspector.breakers()).breakers == ()
     assert (await hx.idempotency.inspector.of_record(STUCK)).state == "released"
     assert (await hx.otp.inspector.phone(LOCKED)).lanes[0].locked_for == timedelta(0)

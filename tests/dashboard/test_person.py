@@ -15,7 +15,7 @@ from hustlex.errors import Misuse
 from hustlex.idempotency import ClaimPage, ClaimState, Response, Scope
 from hustlex.people.person import PersonState
 from hustlex.people.timeline import answers, timeline
-from hustlex.ratelimit import parse_rule
+from hustlex.ratelimit import Penalty, parse_rule
 from hustlex.testing import patient
 from tests.conftest import SECRET
 from tests.dashboard.conftest import Person
@@ -33,11 +33,11 @@ async def hx(url: str) -> AsyncIterator[HustleX]:
         yield front
 
 
-def operator(hx: HustleX, level: Any = "act", **more: Any) -> Person:
+def operator(hx: HustleX, level: Any = "act", rules: Any = RULES, **more: Any) -> Person:
     async def who(_: Any) -> Operator:
         return Operator(level, "ada", **more)
 
-    return Person(Dashboard(hx, access=who, rules=RULES, channels=["users:{user}"]))
+    return Person(Dashboard(hx, access=who, rules=rules, channels=["users:{user}"]))
 
 
 def text(html: str) -> str:
@@ -77,6 +77,36 @@ async def test_one_page_answers_what_a_person_calls_about(hx: HustleX) -> None:
     cost = re.search(r"· (\d+) commands,", answer.text)
     assert cost is not None and int(cost[1]) <= 50
     assert PHONE not in str(answer.url) and PHONE not in re.sub(r'value="[^"]*"', "", ada.shown)
+
+
+async def test_a_caller_is_banned_and_gets_a_limit_of_its_own_and_both_are_taken_back(hx: HustleX) -> None:
+    rule = parse_rule("9/minute per ip on POST /in overridable", penalty=Penalty())
+    plain, who = parse_rule("9/minute per ip on POST /out"), "ip:203.0.113.7"
+    ada = operator(hx, rules=(rule, plain))
+    given = {"caller": "203.0.113.7", "limit": "POST /in per ip", "back": "/limits"}
+    await ada.open("/people")
+    assert "by hand" not in (await ada.post("/limits", limit=given["limit"], who=given["caller"])).text
+    await ada.post("/confirm", verb="ban", length="2h", **given)
+    assert "Ban?" in ada.shown and "every call of this caller" in ada.shown and "2h" in ada.shown
+    await ada.press("ban", length="2h", **given)
+    assert (await hx.ratelimit.peek(rule.policy, who, endpoint="POST /in")).outcome == "banned"
+    assert "Every call of this caller is refused" in ada.shown and "Banned now" in ada.shown
+    await ada.press("own_limit", most="4", length="1d", **given)
+    await ada.post("/limits", limit=given["limit"], who=given["caller"])
+    assert "by hand" in ada.shown and "a limit of their own, 4" in ada.shown and "Lift the ban" in ada.shown
+    await ada.press("unban", **given)
+    await ada.press("common_limit", **given)
+    (mark,) = await hx.ratelimit.inspector.caller(rule.policy, who, endpoint="POST /in")
+    assert (mark.banned_for, mark.own_limit) == (timedelta(0), None)
+    wrong = {"ban": {"length": "3d"}, "own_limit": {"most": "-4", "length": "1d"}, "common_limit": {}}
+    for verb, more in wrong.items():
+        bad = given | {"limit": "POST /out per ip"} if verb == "common_limit" else given
+        assert (await ada.press(verb, **bad, **more)).status_code == 400, verb
+    assert (await ada.press("unban", **given)).status_code == 409
+    assert (await ada.press("reset_limit", limit=given["limit"], back="/limits")).status_code == 400
+    await ada.open("/audit")
+    assert re.search("banned for (2 h|1 h 59 m)", ada.shown) and "a limit of its own, 4" in ada.shown
+    assert f"caller={hx.reference('203.0.113.7')}" in ada.shown and "203.0.113.7" not in ada.shown
 
 
 async def test_a_limit_is_reset_and_the_timeline_says_by_whom(hx: HustleX) -> None:

@@ -19,6 +19,7 @@ from hustlex._sync.diagnostics import Diagnostics
 from hustlex.core.durability.level import Durability
 from hustlex.core.keys import slot
 from hustlex.core.op import Batch, Effect, Flow, Op, Script, command, parts, subscribers
+from hustlex.core.telemetry import CallEnd
 from hustlex.diagnostics.checks import ROWS, judge_cluster
 from hustlex.diagnostics.nodes import ClusterFacts, ClusterNode
 from hustlex.drivers import aio, blocking, faults
@@ -487,3 +488,18 @@ async def test_writes_wait_at_the_node_that_has_their_key(street: Street, cluste
     keys = [cluster.key_at(node, f"safe{number}-") for node in cluster.primaries() for number in range(2)]
     found = await street.call("commit_many", [put(key, "v") for key in keys], Durability("replica", wait_ms=5_000))
     assert [(each.value, each.reached, each.replicas) for each in found] == [(b"OK", True, 1)] * len(keys)
+
+
+async def test_a_hook_is_told_which_node_answered(kind: Callable[..., Any], cluster: ClusterHands) -> None:
+    told: list[CallEnd] = []
+    street = Street(kind(cluster.url, timeout=PATIENCE, hook=lambda _: told.append))
+    nodes = await asyncio.to_thread(cluster.primaries)
+    keys = [await asyncio.to_thread(cluster.key_at, node) for node in nodes]
+    for key in keys:
+        await street.run(get(key))
+    await street.many([get(keys[0]), get(keys[0])])
+    await street.many([get(key) for key in keys])
+    await street.call("close")
+    named = [f"127.0.0.1:{node.port}" for node in nodes]
+    assert [end.node for end in told[:-1]] == [*named, named[0]]
+    assert told[-1].node in cluster.url, "of several the configured one"

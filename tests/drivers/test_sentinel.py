@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hustlex.core.op import Effect, Op, command
+from hustlex.core.telemetry import CallEnd
 from hustlex.drivers import aio
 from hustlex.errors import ConfigurationError, Denied, Error, Refused, Unavailable
 from tests.drivers.conftest import PATIENCE, Street
@@ -136,3 +137,15 @@ async def test_no_sentinel_that_can_be_reached(kind: Callable[..., Any]) -> None
     said = await sentence(kind, "redis+sentinel://127.0.0.1:1,127.0.0.1:2/main", Unavailable)
     assert "cannot reach the server at the Sentinels 127.0.0.1:1, 127.0.0.1:2" in said
     assert "no Sentinel could say where the server is: connection refused" in said
+
+
+async def test_a_hook_is_told_which_server_the_sentinels_named(
+    kind: Callable[..., Any], watched_pair: SentinelSet
+) -> None:
+    told: list[CallEnd] = []
+    street = Street(kind(watched_pair.url, timeout=PATIENCE, hook=lambda _: told.append))
+    await street.run(get("k"))
+    await street.many([get("k"), get("j")])
+    await street.call("close")
+    primary = await asyncio.to_thread(lambda: watched_pair.primary)
+    assert [end.node for end in told] == [f"127.0.0.1:{watched_pair.port_of(primary)}"] * 2

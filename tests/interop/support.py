@@ -8,6 +8,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from hustlex.jobs import Inspector, Job
 from hustlex.jobs.enqueue.options import Options
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.wire import TaskMessage, decode_task
+from tests.support import forked
 from tests.worker.support import READ
 
 RUNS = "peer:runs"
@@ -75,7 +77,8 @@ class Peer:
     """A worker process, Go or Python."""
 
     def __init__(self, command: Sequence[str], **options: Any) -> None:
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
+        start = forked.Popen if command[0] == sys.executable else subprocess.Popen
+        self.process = start(command, stdin=subprocess.DEVNULL, **options)
 
     @property
     def pid(self) -> int:

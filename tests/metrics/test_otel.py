@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -24,6 +25,7 @@ from hustlex.jobs import Duplicate, Job, Retry, Tasks
 from hustlex.jobs.wire import decode_task
 from hustlex.metrics import Metrics
 from hustlex.otel import OpenTelemetry, trace_fields
+from hustlex.otel.hook import server_of
 from hustlex.sync import HustleX as BlockingHustleX
 from tests.conftest import PATIENCE, SECRET
 from tests.worker.support import running, until
@@ -174,7 +176,8 @@ def test_blocking_rooms_have_spans_and_calls_are_sampled(url: str, traces: Trace
     [call, room] = [span for span in traces.ended if span.name == "pins.reset"][:2]
     assert (call.kind, room.kind) == (SpanKind.CLIENT, SpanKind.INTERNAL)
     assert call.parent is not None and call.parent.span_id == span_of(room)
-    assert dict(call.attributes or {}) == {"db.system.name": "redis", "db.query.summary": "pins.reset"}
+    place = {"server.address": urlsplit(url).hostname, "server.port": urlsplit(url).port}
+    assert dict(call.attributes or {}) == {"db.system.name": "redis", "db.query.summary": "pins.reset"} | place
     assert dict(room.attributes or {}) == {"hustlex.room": "pins", "hustlex.outcome": "bool"}
     assert bad.status.status_code is StatusCode.ERROR and (bad.attributes or {})["error.type"] == "Misuse"
     assert good is room
@@ -244,3 +247,38 @@ async def test_without_a_provider_nothing_is_kept_and_everything_works(
         async with HustleX(url, timeout=PATIENCE, hook=OpenTelemetry()) as hx:
             (await hx.jobs.enqueue("t", b"")).or_raise()
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("front", [HustleX, BlockingHustleX])
+async def test_spans_say_which_server_was_asked(url: str, traces: Traces, front: Any) -> None:
+    hook = OpenTelemetry(tracer_provider=traces.provider, calls=1)
+
+    def blocking() -> None:
+        with front(url, timeout=PATIENCE, hook=hook) as hx:
+            hx.jobs.enqueue("t", b"")
+
+    if front is HustleX:
+        async with front(url, timeout=PATIENCE, hook=hook) as hx:
+            await hx.jobs.enqueue("t", b"")
+    else:
+        await asyncio.to_thread(blocking)
+    parts = urlsplit(url)
+    place = {"server.address": parts.hostname, "server.port": parts.port}
+    asked = [span for span in traces.ended if span.kind in (SpanKind.CLIENT, SpanKind.PRODUCER)]
+    assert {span.kind for span in asked} == {SpanKind.CLIENT, SpanKind.PRODUCER}
+    for span in asked:
+        assert {name: (span.attributes or {}).get(name) for name in place} == place, span.name
+
+
+@pytest.mark.parametrize(
+    ("node", "place"),
+    [
+        ("10.0.0.7:6379", {"server.address": "10.0.0.7", "server.port": 6379}),
+        ("[::1]:7000", {"server.address": "::1", "server.port": 7000}),
+        ("redis.internal:6380", {"server.address": "redis.internal", "server.port": 6380}),
+        ("/run/redis.sock", {"server.address": "/run/redis.sock"}),
+        ("/run/odd:6379", {"server.address": "/run/odd:6379"}),
+    ],
+)
+def test_a_server_in_attributes(node: str, place: dict[str, Any]) -> None:
+    assert server_of(node) == place

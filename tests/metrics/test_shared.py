@@ -17,6 +17,7 @@ from hustlex.metrics import Metrics
 from hustlex.metrics.board import SIZE
 from hustlex.metrics.shared import text_of
 from tests.metrics.conftest import Numbers, numbers
+from tests.support import forked
 from tests.support.servers import free_port
 
 PATIENCE_S = 50
@@ -43,7 +44,7 @@ def count(metrics: Metrics, times: int) -> None:
 
 
 def start(folder: Path, times: int) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
+    process = forked.Popen(
         [sys.executable, "-c", PROCESS, str(times), str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

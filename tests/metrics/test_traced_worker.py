@@ -23,6 +23,7 @@ from hustlex.otel import OpenTelemetry
 from hustlex.telemetry import Combined, process_hook, together, tracing
 from tests.conftest import PATIENCE
 from tests.metrics.traced import mail
+from tests.support import forked
 from tests.worker.support import until
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 async def test_a_request_its_job_and_the_retry_are_one_trace(url: str, raw: redis.Redis, tmp_path: Path) -> None:
     spans, request = tmp_path / "spans", TracerProvider()
     spans.touch()
-    worker = subprocess.Popen(
+    worker = forked.Popen(
         [sys.executable, "-m", "hustlex", "worker", "tests.metrics.traced", "--url", url, "--queue", "default"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "SPANS": str(spans)},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -31,6 +30,7 @@ from hustlex.outbox import Outbox, OutboxRelay, Relayed
 from hustlex.testing import drain
 from tests.conftest import LONG
 from tests.outbox.shop import Shop, mail, open_engine, ship, tasks
+from tests.support import forked
 from tests.support.proxy import Proxy
 from tests.worker.support import until
 
@@ -269,7 +269,7 @@ async def test_what_another_process_added_is_found_by_polling(
 
 def killed(program: str, *arguments: str) -> None:
     command = [sys.executable, "-m", "tests.outbox.shop", program, *arguments]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    ended = forked.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 

@@ -49,6 +49,32 @@ async def test_one_turn_asks_for_each_key_once(driver: HandDriver, reads: Shared
     assert driver.asked == [["a", "b"]]
 
 
+async def test_what_is_asked_for_goes_with_what_its_caller_sends_in_the_same_turn(
+    driver: HandDriver, reads: SharedReads
+) -> None:
+    written: list[list[list[str]]] = []
+    asked = reads.ask("a", 50)
+    asyncio.get_running_loop().call_soon(lambda: written.append([*driver.asked]))  # as a connection plans its write
+    await driver.sent(1)
+    driver.answers[0].set_result([b"1"])
+    assert await asked == b"1"
+    assert written == [[["a"]]]
+
+
+async def test_reads_that_were_cancelled_before_they_began_hold_up_nobody(
+    driver: HandDriver, reads: SharedReads
+) -> None:
+    lost = reads.ask("a", 50)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await lost
+    found = reads.ask("a", 50)
+    await driver.sent(1)
+    driver.answers[0].set_result([b"1"])
+    assert await found == b"1"
+
+
 async def test_whoever_comes_once_it_is_sent_asks_anew(driver: HandDriver, reads: SharedReads) -> None:
     first = reads.ask("a", 50)
     await driver.sent(1)

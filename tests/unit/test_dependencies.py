@@ -116,7 +116,6 @@ NOT_IMPORTED = {
     "pytest-timeout": "a plugin of pytest",
     "pytest-xdist": "a plugin of pytest",
     "python-multipart": "what Starlette reads forms with",
-    "ruff": "run by make check and make fix",
     "structlog": "a guide's recipe, run as its reader would",
     "taskiq-redis": "as fastapi-users",
     "types-protobuf": "stubs for mypy",

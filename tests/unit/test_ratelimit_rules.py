@@ -68,6 +68,7 @@ def test_a_line_is_a_rule(text: str, policy: Policy, who: str, endpoint: str) ->
         ("3 at once for ever", "is not a duration"),
         ("3 at once using log", "leave 'using' out"),
         ("99999/minute using log", "a log holds at most"),
+        pytest.param("1/minute " * 100_000, "rule has 900000 characters (pass at most 4096)", id="a megabyte"),
     ],
 )
 def test_a_wrong_line_says_where_and_what_could_stand_there(text: str, says: str) -> None:

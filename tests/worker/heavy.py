@@ -92,3 +92,10 @@ def fail(how: str) -> object:
 def throws(kind: str) -> None:
     """Raise the worst there is."""
     throw(kind)
+
+
+@tasks.task("heavy:twice", cpu=True)
+def twice(number: int, *, copied: bool) -> list[int]:
+    """Return in this process, and in a copy of it, too."""
+    copy = copied and os.fork() == 0
+    return [number, int(copy)]

@@ -16,6 +16,7 @@ import redis
 
 from hustlex.drivers.aio import Driver
 from hustlex.jobs import Jobs
+from tests.support import forked
 from tests.worker.support import DEFAULT, until
 from tests.worker.victim import nap
 
@@ -29,7 +30,7 @@ def launch(url: str) -> Iterator[Launch]:
 
     def begin(concurrency: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tests.worker.victim", url, str(concurrency)]
-        started.append(subprocess.Popen(command))
+        started.append(forked.Popen(command))
         return started[-1]
 
     yield begin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -157,6 +158,47 @@ async def test_out_of_the_key_of_a_limit(jobs: Jobs, start: Start, tasks: Tasks,
     async def keyed(kind: str) -> None: ...
 
     await all_fail(start, jobs, tasks, raw, *[keyed.job(kind) for kind in ALL])
+
+
+class Away(logging.Handler):
+    """A log's server that cannot be reached: nothing obliges a handler to keep that to itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ConnectionError("the log's server is away")
+
+
+class Mistaken(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return bool(vars(record)["request_id"])
+
+
+@pytest.mark.parametrize("place", ["handler", "handler of the root", "filter"])
+async def test_out_of_the_log(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Failures are written down, and told on standard error that they could not be logged."""
+
+    @tasks.task("fails")
+    async def fails() -> None:
+        raise ValueError("as usual")
+
+    log, away, mistaken = (
+        logging.getLogger("hustlex.worker" if place != "handler of the root" else None),
+        Away(),
+        Mistaken(),
+    )
+    if place == "filter":
+        log.addFilter(mistaken)
+    else:
+        log.addHandler(away)
+    try:
+        run = await all_fail(start, jobs, tasks, raw, *[fails.job()] * 3)
+        assert run.worker.health.ok and run.worker.parts.executor.broken == 0
+        await run.stop()
+    finally:
+        log.removeHandler(away)
+        log.removeFilter(mistaken)
+    assert "--- Logging error ---" in capsys.readouterr().err
 
 
 async def test_out_of_a_health_check(start: Start) -> None:

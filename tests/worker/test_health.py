@@ -27,6 +27,7 @@ from hustlex.worker import serve_health
 from hustlex.worker.health.loop_monitor import Blocks
 from hustlex.worker.health.watchdog import Watchdog
 from tests.cli import inside
+from tests.support import forked
 from tests.support.proxy import Proxy
 from tests.worker.support import DEFAULT, Running, message, put, running, until
 
@@ -253,7 +254,7 @@ async def test_the_command_line_serves_health_and_reserves_slots(url: str, raw: 
     options = ("--queue", "critical=reserved:6", "--queue", "default", "--health-port", str(port))
     command = (sys.executable, "-m", "hustlex.cli.main", "worker", "backend", "--url", url, *options)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    worker = await asyncio.create_subprocess_exec(*command, env=environment, cwd=tmp_path)
+    worker = forked.Popen(command, env=environment, cwd=tmp_path)
     try:
         async with asyncio.timeout(60):
             while True:
@@ -264,11 +265,10 @@ async def test_the_command_line_serves_health_and_reserves_slots(url: str, raw: 
                     await asyncio.sleep(0.05)
         assert answer.json()["queues"].keys() == {"critical", "default"}
         worker.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(worker.wait(), 60) == 0
+        assert await asyncio.to_thread(worker.wait, 60) == 0
     finally:
-        if worker.returncode is None:
-            worker.kill()
-            await worker.wait()
+        worker.kill()
+        worker.wait()
 
 
 @pytest.mark.parametrize("given", ["critical=reserved:0", "critical=reserved", "=3", "critical=many"])

@@ -20,6 +20,7 @@ from hustlex.jobs.lease import finish, maintain
 from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.wire import decode_task, encode_task
 from hustlex.worker import Crashed, HandlerNotFound, Worker
+from tests.support import forked
 from tests.worker.poisoned import innocent, poison
 from tests.worker.support import DAY, DEFAULT, NOW_MS, NOW_S, message, put, until
 
@@ -198,12 +199,11 @@ async def test_a_suspect_can_be_cancelled_before_its_turn(
 
 async def live(url: str, done: Callable[[], bool]) -> None:
     """A worker process, from its start until it is killed by a task, or done."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.worker.poisoned", url)
-    while process.returncode is None and not done():
+    process = forked.Popen([sys.executable, "-m", "tests.worker.poisoned", url])
+    while process.poll() is None and not done():
         await asyncio.sleep(0.01)
-    if process.returncode is None:
-        process.terminate()
-    await process.wait()
+    process.terminate()
+    await asyncio.to_thread(process.wait)
 
 
 @pytest.mark.timeout(450)

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -275,3 +276,12 @@ async def test_the_worst_that_a_process_can_raise_is_a_failed_attempt(
     for task_id in raw.zrange(DEFAULT.retry, 0, -1):
         assert stored(raw, task_id.decode()).error_msg
     assert run.worker.health.ok
+
+
+async def test_a_copy_that_a_function_forked_answers_for_nobody(jobs: Jobs, start: Start) -> None:
+    """Its answer would be taken for that of the next call, and each job after it would get the end of another."""
+    await start(cpu_processes=1, concurrency=1)
+    calls = [heavy.twice.job(n, copied=n % 4 == 0) for n in range(12)]
+    made = [(await jobs.enqueue(call)).or_raise() for call in calls]
+    found = [await handle.result(timeout=timedelta(seconds=50)) for handle in made]
+    assert found == [[n, 0] for n in range(12)]

@@ -16,6 +16,8 @@ import redis
 from hustlex.jobs import Jobs, Tasks, current_job
 from hustlex.jobs.define.signals import RevokeTask, SkipRetry
 from hustlex.jobs.wire import decode_task
+from hustlex.worker.fetch.fetcher import Fetcher
+from hustlex.worker.fetch.waiter import Waiter
 from tests.worker.support import DEFAULT, dump, message, put, until
 
 Start = Any
@@ -60,6 +62,44 @@ async def test_every_task_runs_once_and_only_counters_are_left(
     assert left == {"processed", f"processed:{datetime.now(UTC):%Y-%m-%d}"}
     assert raw.get(DEFAULT.processed) == b"600"
     assert raw.keys("asynq:servers*") == raw.keys("asynq:workers*") == []
+
+
+async def test_a_lone_job_starts_before_anything_is_planned_again_and_is_waited_for_once(
+    tasks: Tasks, jobs: Jobs, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an idle worker does between a push and the handler is time that each lone job waits."""
+    seen: list[str] = []
+
+    def noted(owner: type, name: str) -> None:
+        inner = getattr(owner, name)
+
+        def note(*args: Any, **kwargs: Any) -> Any:
+            seen.append(name)
+            return inner(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, note)
+
+    @tasks.task("t")
+    async def t() -> None:
+        seen.append("ran")
+
+    noted(Fetcher, "plan")
+    noted(Fetcher, "_receive")
+    noted(Waiter, "tick")
+    running = await start()
+    (waiter,) = running.worker.parts.waiters.values()
+    (queue,) = running.worker.parts.waiters
+    after: list[str] = []
+    passes: list[int] = []
+    for _ in range(5):
+        await until(lambda: queue.quiet and not waiter.resting)
+        seen.clear()
+        await jobs.enqueue(t.job())
+        await until(lambda: "ran" in seen and queue.quiet and not waiter.resting)
+        after.append(seen[seen.index("_receive") + 1])
+        passes.append(seen.count("tick"))
+    assert "ran" in after
+    assert passes[1:] == [1] * 4
 
 
 async def test_queues_that_sleep_cost_a_call_nothing(tasks: Tasks, jobs: Jobs, start: Start) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -19,6 +18,7 @@ from hustlex.drivers.blocking import Driver as BlockingDriver
 from hustlex.jobs import Job, Jobs, Tasks
 from hustlex.jobs.keys import owners
 from hustlex.jobs.lease import maintain
+from tests.support import forked
 from tests.support.proxy import Proxy
 from tests.worker.support import DEFAULT, Running, running, until
 
@@ -183,7 +183,7 @@ async def test_no_other_worker_takes_what_a_standing_one_has(
     url: str, jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis
 ) -> None:
     """In real time, between processes: 14 s, past the 10 after which a worker without a heartbeat is dead."""
-    standing = subprocess.Popen([sys.executable, "-m", "tests.worker.victim", url, "10"])
+    standing = forked.Popen([sys.executable, "-m", "tests.worker.victim", url, "10"])
     try:
         await jobs.enqueue(Job("stand", b'{"seconds":14}', {"task_id": "s"}))
         await until(lambda: raw.llen("test:began") == 1)

@@ -38,6 +38,7 @@ from hustlex.jobs.wire import decode_task, encode_task
 from hustlex.jobs.workflow import flows as steps
 from hustlex.jobs.workflow.ops import OPEN
 from hustlex.worker import Worker
+from tests.support import forked
 from tests.worker import steps_victim
 from tests.worker.support import DEFAULT, running, until
 
@@ -277,7 +278,7 @@ def launch(url: str) -> Iterator[Launch]:
     started = []
 
     def begin(*arguments: str) -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen([sys.executable, "-m", "tests.worker.steps_victim", url, *arguments]))
+        started.append(forked.Popen([sys.executable, "-m", "tests.worker.steps_victim", url, *arguments]))
         return started[-1]
 
     yield begin

@@ -10,7 +10,8 @@ from hustlex.core.answer.blocking import answering
 from hustlex.core.check import Id
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import to_ms
-from hustlex.ratelimit.engine import look
+from hustlex.ratelimit.engine import bans, look
+from hustlex.ratelimit.engine.bans import BanPage
 from hustlex.ratelimit.engine.compiler import Policies
 from hustlex.ratelimit.engine.limiter import Limiter
 from hustlex.ratelimit.engine.look import PenaltyState
@@ -52,3 +53,17 @@ class LimitInspector:
         """
         op = look.unban(self._limiter.subject(policy, identity, endpoint))
         return False if op is None else self._driver.run(op)
+
+    def bans(self, *, cursor: str = "") -> BanPage:
+        """Who is banned now, by strikes or by hand.
+
+        There is no list of them, so the servers' keys are gone through, at most 10,000 at a call: go on with the page's
+        ``cursor``. Raises Misuse for a cursor that was not given out, Unavailable. Source: lua/look_bans.lua.
+        """
+        return self._driver.follow(bans.banned(self._limiter.prefix, cursor, self._limiter.clock()))
+
+    def lift(self, record: str) -> bool:
+        """``unban`` of one that was found, whose policies need not be known here. record: of a ``BannedCaller``. True
+        when there was something. Every process may repeat a ban from memory for up to 60 s. Raises Misuse, Unavailable.
+        """
+        return self._driver.run(bans.lift(self._limiter.prefix, record))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -20,10 +19,11 @@ from hustlex.cache.shortcut import LONG, hit
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
 from hustlex.core.lease_renewal.aio import renewed
+from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver, Flow, Op
 from hustlex.errors import Error, Misuse, Overloaded
 
-_log = logging.getLogger("hustlex.cache")
+_log = logger("hustlex.cache")
 _inherited: list[object] = []
 """Tasks of a parent process: never resumed, never reported as forgotten."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import inspect
-import logging
 import threading
 import weakref
 from collections.abc import Callable, Collection, Sequence
@@ -20,10 +19,11 @@ from hustlex.cache.shared_reads import SharedReads
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
 from hustlex.core.lease_renewal.blocking import renewed
+from hustlex.core.logs import logger
 from hustlex.core.op import BlockingDriver, Flow, Op
 from hustlex.errors import Error, Misuse, Overloaded
 
-_log = logging.getLogger("hustlex.cache")
+_log = logger("hustlex.cache")
 
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:

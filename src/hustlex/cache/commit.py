@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ from hustlex.cache import flows
 from hustlex.cache import keys as names
 from hustlex.cache.plan import CachePlan, TagSpace
 from hustlex.core import check
+from hustlex.core.logs import logger
 from hustlex.core.op import Flow, Sleep
 from hustlex.errors import Error, Misuse
 
@@ -17,7 +17,7 @@ _MARK = "hustlex.cache.after"
 _TRIES = 30
 _PAUSE_S = 1.0
 _MOST_TAGS = 1000
-_log = logging.getLogger("hustlex.cache")
+_log = logger("hustlex.cache")
 
 
 class Pending:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import Counter
 
 from hustlex.cache.stats import Stats, numbers_of, summed
+from hustlex.core.logs import logger
 from hustlex.errors import Error
 
 _BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 _LONGER = 60_000
-_LOG = logging.getLogger("hustlex.cache")
+_LOG = logger("hustlex.cache")
 
 
 class Counts:

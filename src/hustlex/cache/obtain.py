@@ -9,7 +9,6 @@ closed before the step that proves it, so that nobody joins between the proof an
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator
 from functools import partial
 from typing import Any, NoReturn, TypeVar
@@ -25,6 +24,7 @@ from hustlex.cache.frame import Tags
 from hustlex.cache.ops import Busy
 from hustlex.cache.plan import CachePlan
 from hustlex.cache.reading import Looked, Usable, passed_over
+from hustlex.core.logs import logger
 from hustlex.core.op import Batch, Call, Flow, Op, Step
 from hustlex.errors import Error, LoadTimeout, Misuse
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _ROUNDS = 3
 """How often a caller is turned away by unproven computations before it computes for itself."""
-_log = logging.getLogger("hustlex.cache")
+_log = logger("hustlex.cache")
 
 
 class Made(msgspec.Struct, frozen=True):

@@ -8,7 +8,6 @@ not run; the last deadline is kept by a thread.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import threading
@@ -16,7 +15,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-_log = logging.getLogger("hustlex.worker")
+from hustlex.core.logs import logger
+
+_log = logger("hustlex.worker")
 
 MARGIN_S = 10.0
 """After the grace of running jobs: for giving back, acknowledging, and taking down what the application built up."""

@@ -155,6 +155,73 @@ def unban(
         print_done(hx.ratelimit.inspector.unban(policies, identity, endpoint=label), "limit.unban/1", as_json=as_json)
 
 
+@limit.command()
+def bans(
+    cursor: Annotated[str, typer.Option(help="Where the page before ended")] = "",
+    url: Url = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> None:
+    """Who is banned now, by strikes or by hand, the longest first. Looks at 10,000 keys of the server at a time.
+
+    Example: hustlex limit bans
+    """
+    with opened(url, prefix=prefix) as hx:
+        page = hx.ratelimit.inspector.bans(cursor=cursor)
+    if as_json:
+        answer = {"items": page.bans, "next": page.cursor or None, "looked_at": page.looked_at}
+        print_json("limit.ban.list/1", {**answer, "complete": not page.cursor})
+        return
+    heads = ("caller", "endpoint", "policy", "banned for", "ban number")
+    print_table(heads, ((e.caller, e.endpoint, e.policy, e.banned_for, e.level or "by hand") for e in page.bans))
+    if page.cursor:
+        print(f"looked at about {page.looked_at} keys; go on with --cursor {page.cursor}")
+
+
+@limit.command()
+def lift(
+    record: Annotated[str, typer.Argument(help="As bans prints it with --json: its record")],
+    url: Url = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lift a ban that was found, without its rules. Every process may repeat it from memory for up to a minute.
+
+    Example: hustlex limit lift 'app:ratelimit:{u8}:POST%20/pay:pen'
+    """
+    with opened(url, prefix=prefix) as hx:
+        print_done(hx.ratelimit.inspector.lift(record), "limit.lift/1", as_json=as_json)
+
+
+@limit.command("set")
+def own(
+    rules: Rules,
+    who: Who,
+    to: Annotated[str, typer.Option(help="The caller's own limit; none: everybody's again")],
+    length: Annotated[str, typer.Option("--for", help="How long, as 12h or 7d")] = "1d",
+    endpoint: Endpoint = None,
+    url: Url = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give one caller a limit of its own for a time. The rule must be overridable, the only such one of its place.
+
+    Example: hustlex limit set '10/minute per user on POST /pay overridable' --who u7 --to 50 --for 7d
+    """
+    policies, identity, label = _subject(rules, who, endpoint)
+    bent = [policy for policy in policies if policy.overridable]
+    if len(bent) != 1:
+        raise Misuse(
+            f"{len(bent)} of these rules are overridable", hint="pass those of one place, one of them overridable"
+        )
+    if to != "none" and not (to.isascii() and to.isdecimal() and len(to) < 16):
+        raise Misuse("--to is no number", hint="pass a whole number, 1 or more, or none")
+    most = None if to == "none" else int(to)
+    with opened(url, prefix=prefix) as hx:
+        hx.ratelimit.set_limit(bent[0], identity, endpoint=label, limit=most, ttl=duration("--for", length))
+    print_done(True, "limit.set/1", as_json=as_json)
+
+
 def _subject(given: list[str], who: str, endpoint: str | None) -> tuple[tuple[Policy, ...], str, str]:
     """Policies, identity and label. Raises Misuse for rules that are not judged together."""
     rules = [rule for text in given for rule in rules_of(text)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import os
 import signal
 import sys
@@ -17,12 +16,13 @@ import msgspec
 
 import hustlex
 from hustlex.cli.relay import Relay
+from hustlex.core.logs import logger
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.embedded_cluster import EmbeddedCluster
 from hustlex.drivers.launch import tied
 from hustlex.errors import ConfigurationError
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 _STEADY_SECONDS = 10.0
 _MOST_EARLY_DEATHS = 5

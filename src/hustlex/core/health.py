@@ -9,10 +9,11 @@ from typing import Protocol
 
 import msgspec
 
+from hustlex.core.logs import logger
 from hustlex.core.op import Effect, Op, command
 from hustlex.errors import Error
 
-_log = logging.getLogger("hustlex.health")
+_log = logger("hustlex.health")
 _PATIENCE_MS = 1_000
 
 stopping = threading.Event()

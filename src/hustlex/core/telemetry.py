@@ -6,22 +6,22 @@ of what rooms are asked and what workers run, too.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Literal, ParamSpec, Protocol, Self, TypeVar
 
 import msgspec
 
 from hustlex.core import check
+from hustlex.core.logs import logger
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_log = logging.getLogger("hustlex")
+_log = logger("hustlex")
 
 
 class CallStart(msgspec.Struct, frozen=True):
@@ -50,13 +50,15 @@ class CallEnd(CallStart, frozen=True, kw_only=True):
     """The same call has ended.
 
     seconds: from its start, repeats and waiting included. outcome: "ok", "failed" (error: the class name of what was
-    raised, of a batch's first failure; failed: how many of its operations), or "cancelled" by whoever called.
+    raised, of a batch's first failure; failed: how many of its operations), or "cancelled" by whoever called. node:
+    the server that answered, or was asked last, as ``host:port`` or a socket's path; "" where none was.
     """
 
     seconds: float
     outcome: Literal["ok", "failed", "cancelled"] = "ok"
     error: str = ""
     failed: int = 0
+    node: str = ""
 
 
 End = Callable[[CallEnd], object]
@@ -67,20 +69,38 @@ Must not block. What it raises is logged and goes no further.
 """
 
 
+class CallWay(Protocol):
+    """A driver, as far as it knows who answers."""
+
+    def node_of(self, sent: Any) -> str:
+        """The server of an operation, or of several where one has them all."""
+        ...
+
+
 class Watch:
     """``with Watch(hook, names) as call:`` tells the start and, however the block is left, the end.
 
-    began: when the call did (steady clock), if that was before the block.
+    began: when the call did (steady clock), if that was before the block. way, sent: the driver that carries it, and
+    what it carries; asked in the end for the server that answered.
     """
 
-    __slots__ = ("_began", "_end", "_hook", "_start", "failures")
+    __slots__ = ("_began", "_end", "_hook", "_sent", "_start", "_way", "failures")
 
     def __init__(
-        self, hook: Hook, ops: tuple[str, ...], *, memory: bool = False, waits: bool = False, began: float = 0.0
+        self,
+        hook: Hook,
+        ops: tuple[str, ...],
+        *,
+        memory: bool = False,
+        waits: bool = False,
+        began: float = 0.0,
+        way: CallWay | None = None,
+        sent: Any = None,
     ) -> None:
         self._hook = hook
         self._start = CallStart(ops, memory, waits)
         self._began = began
+        self._way, self._sent = way, sent
         self.failures: Sequence[BaseException] = ()
 
     def __enter__(self) -> Self:
@@ -92,7 +112,9 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._end is not None:
-            _safely(self._end, ended(self._start, time.monotonic() - self._began, error, self.failures))
+            seconds = time.monotonic() - self._began
+            node = _safely(self._way.node_of, self._sent) if self._way is not None else ""
+            _safely(self._end, ended(self._start, seconds, error, self.failures, node or ""))
 
     def results(self, answers: Iterable[Any]) -> None:
         """What a batch brought: its failures are in the list."""
@@ -100,17 +122,21 @@ class Watch:
 
 
 def ended(
-    start: CallStart, seconds: float, error: BaseException | None, failures: Sequence[BaseException] = ()
+    start: CallStart,
+    seconds: float,
+    error: BaseException | None,
+    failures: Sequence[BaseException] = (),
+    node: str = "",
 ) -> CallEnd:
     """How a call went. error: what it raised. failures: those of a batch's operations."""
     if error is None and not failures:
-        return CallEnd(start.ops, start.memory, start.waits, seconds=seconds)
+        return CallEnd(start.ops, start.memory, start.waits, seconds=seconds, node=node)
     if error is not None:
         failures = [error] * start.size
     outcome: Literal["failed", "cancelled"] = "failed"
     if error is not None and not isinstance(error, Exception):
         outcome = "cancelled"
-    how: dict[str, Any] = {"seconds": seconds, "outcome": outcome, "error": type(failures[0]).__name__}
+    how: dict[str, Any] = {"seconds": seconds, "outcome": outcome, "error": type(failures[0]).__name__, "node": node}
     return CallEnd(start.ops, start.memory, start.waits, failed=len(failures), **how)
 
 
@@ -231,11 +257,11 @@ class Counting(Telemetry):
         raise NotImplementedError
 
 
-def telling(hook: Hook, op: str) -> AbstractContextManager[object]:
+def telling(hook: Hook, op: str, way: CallWay | None = None, sent: Any = None) -> AbstractContextManager[object]:
     """Around a call of one operation that asks the server: the hook is told of it; one that only counts needs no words,
-    which are half of what a call costs it.
+    which are half of what a call costs it. way, sent: as of ``Watch``.
     """
-    return hook.count(op) if isinstance(hook, Counting) else Watch(hook, (op,))
+    return hook.count(op) if isinstance(hook, Counting) else Watch(hook, (op,), way=way, sent=sent)
 
 
 class Combined(Telemetry):

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
 
 from hustlex.core import check
-from hustlex.core.redact import What
-from hustlex.dashboard.pages.bulk import TYPED_OVER, seen
+from hustlex.dashboard import bulk_acts, limit_acts
 from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.request import PageRequest
 from hustlex.dashboard.targets import Target, changes_of
 from hustlex.errors import Conflict, Misuse, NotFound
-from hustlex.jobs import BulkPhase, BulkVerb, Enqueued, State, TooLate
-from hustlex.jobs.search.query import LONGEST, moment_of
-from hustlex.people.person import destination, limit_groups
-from hustlex.ratelimit import caller_of
+from hustlex.jobs import Enqueued, State, TooLate
+from hustlex.people.person import destination
 
 Weight = Literal["light", "medium", "heavy"]
 
@@ -151,68 +147,6 @@ async def _reset_pin(request: PageRequest, target: Target) -> None:
     await request.hx.pins.reset(target.user)
 
 
-async def _reset_limit(request: PageRequest, target: Target) -> None:
-    rules = limit_groups(request.rules).get(target.limit)
-    if rules is None:
-        raise NotFound(f"there is no limit {target.limit!r}", hint="the rules may have changed: load the page anew")
-    policies, identity = tuple(rule.policy for rule in rules), caller_of("user", target.user)
-    await request.hx.ratelimit.reset(policies, identity, endpoint=rules[0].endpoint)
-
-
-async def _plan_bulk(request: PageRequest, target: Target) -> str:
-    """Look for its tasks; answers its page, where it can be started."""
-    _make_room(request)
-    acts, operator = request.hx.jobs.inspector.bulk, request.operator
-    queues = None
-    if not operator.sees_all_queues:
-        queues = [name for name in await request.hx.jobs.inspector.queues() if operator.sees_queue(name)]
-    label = str(request.show(What("audit", target.query)).value)[:LONGEST]
-    verb: Any = target.do
-    start = moment_of("the new start", target.when, time.time()) if verb == BulkVerb.RESCHEDULE else None
-    planned = await acts.plan(verb, target.query, queues=queues, by=operator.name, label=label, start_at=start)
-    return await _driven(request, planned.id)
-
-
-def _make_room(request: PageRequest) -> None:
-    if request.runner is not None:
-        request.runner.make_room()
-
-
-async def _driven(request: PageRequest, bulk_id: str) -> str:
-    if request.runner is not None:
-        await request.runner.drive(request, bulk_id)
-    return request.url("bulk", bulk_id)
-
-
-async def _start_bulk(request: PageRequest, target: Target) -> str:
-    _make_room(request)
-    found = await seen(request, target.bulk)
-    if found.phase is BulkPhase.READY and found.planned > TYPED_OVER and target.typed != str(found.planned):
-        raise Misuse("what was typed is not the number of tasks", hint=f"go back and type {found.planned}")
-    await request.hx.jobs.inspector.bulk.start(found.id)
-    return await _driven(request, found.id)
-
-
-async def _pause_bulk(request: PageRequest, target: Target) -> None:
-    await request.hx.jobs.inspector.bulk.pause((await seen(request, target.bulk)).id)
-
-
-async def _stop_bulk(request: PageRequest, target: Target) -> None:
-    await request.hx.jobs.inspector.bulk.stop((await seen(request, target.bulk)).id)
-
-
-async def _undo_bulk(request: PageRequest, target: Target) -> str:
-    _make_room(request)
-    found = await seen(request, target.bulk)
-    await request.hx.jobs.inspector.bulk.undo(found.id)
-    return await _driven(request, found.id)
-
-
-async def _continue_bulk(request: PageRequest, target: Target) -> str:
-    _make_room(request)
-    return await _driven(request, (await seen(request, target.bulk)).id)
-
-
 async def _merge(request: PageRequest, target: Target) -> None:
     await request.hx.jobs.inspector.merge_payload(target.queue, target.task, changes_of(target.changes))
 
@@ -252,6 +186,7 @@ async def _tail(request: PageRequest, target: Target) -> str:
 
 
 _LOST = "This cannot be undone."
+_LIFTED = "The ban is lifted; processes that remember it may repeat it for a minute."
 _TASK, _STATE, _GROUP = ("queue", "task"), ("queue", "state"), ("group",)
 ACTS: dict[str, Act] = {
     "pause": Act("Pause", "light", ("queue",), _pause, "The queue is paused: workers take no more of its tasks."),
@@ -295,15 +230,15 @@ ACTS: dict[str, Act] = {
         "Look for tasks",
         "light",
         ("do", "query"),
-        _plan_bulk,
+        bulk_acts.plan,
         "Nothing was changed yet: look at what was found.",
         takes=("when",),
     ),
-    "start_bulk": Act("Start", "light", ("bulk", "typed"), _start_bulk, "It was started."),
-    "pause_bulk": Act("Pause", "light", ("bulk",), _pause_bulk, "Nothing more is done until somebody goes on."),
-    "stop_bulk": Act("Stop", "light", ("bulk",), _stop_bulk, "It was stopped; nothing is done to the rest."),
-    "undo_bulk": Act("Undo", "light", ("bulk",), _undo_bulk, "What can be put back is put back."),
-    "continue_bulk": Act("Go on", "light", ("bulk",), _continue_bulk, "Somebody is at it again."),
+    "start_bulk": Act("Start", "light", ("bulk", "typed"), bulk_acts.start, "It was started."),
+    "pause_bulk": Act("Pause", "light", ("bulk",), bulk_acts.pause, "Nothing more is done until somebody goes on."),
+    "stop_bulk": Act("Stop", "light", ("bulk",), bulk_acts.stop, "It was stopped; nothing is done to the rest."),
+    "undo_bulk": Act("Undo", "light", ("bulk",), bulk_acts.undo, "What can be put back is put back."),
+    "continue_bulk": Act("Go on", "light", ("bulk",), bulk_acts.go_on, "Somebody is at it again."),
     "merge": Act("Change payload", "light", (*_TASK, "changes"), _merge, "The payload is changed."),
     "clone": Act("Clone", "light", _TASK, _clone, "This is the new task.", takes=("changes", "to")),
     "unlock": Act(
@@ -331,11 +266,48 @@ ACTS: dict[str, Act] = {
     "reset_limit": Act(
         "Reset limit",
         "medium",
-        ("user", "limit"),
-        _reset_limit,
+        ("limit",),
+        limit_acts.reset,
         "What was used is forgotten, bans too.",
         "Processes that remember a refusal may repeat it for some seconds.",
         "limits",
+        takes=("user", "caller"),
+    ),
+    "ban": Act(
+        "Ban",
+        "medium",
+        ("caller", "limit", "length"),
+        limit_acts.ban,
+        "Every call of this caller is refused for that time.",
+        "Whatever it used: every call of this caller there is refused for that time. A longer ban becomes this one.",
+        "limits",
+    ),
+    "unban": Act("Lift the ban", "light", ("caller", "limit"), limit_acts.unban, _LIFTED, room="limits"),
+    "lift_ban": Act(
+        "Lift the ban",
+        "medium",
+        ("ban",),
+        limit_acts.lift,
+        _LIFTED,
+        "What was used stays used; processes that remember the ban may repeat it for a minute.",
+        "limits",
+    ),
+    "own_limit": Act(
+        "Give it a limit of its own",
+        "medium",
+        ("caller", "limit", "most", "length"),
+        limit_acts.bend,
+        "The caller has a limit of its own now.",
+        "Until that time is over, or it is taken back, this limit stands instead of everybody's.",
+        "limits",
+    ),
+    "common_limit": Act(
+        "Take its own limit back",
+        "light",
+        ("caller", "limit"),
+        limit_acts.unbend,
+        "Everybody's limit counts for this caller again.",
+        room="limits",
     ),
     "delete_entry": Act(
         "Delete entry",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import Literal
 
+from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver
 from hustlex.dashboard import ops
 from hustlex.dashboard.operators import Operator
@@ -13,7 +13,7 @@ from hustlex.people.notes import AuditEntry, notes
 
 Phase = Literal["intent", "done", "failed", "refused", "signed in"]
 
-_log = logging.getLogger("hustlex.audit")
+_log = logger("hustlex.audit")
 
 
 class Audit:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from hustlex.core.logs import logger
 from hustlex.errors import Error
 
 _MOST_STREAMS = 200
@@ -17,7 +17,7 @@ _MOST_TOPICS = 50
 _HEARTBEAT_S = 15.0
 _LIFE_S = 45 * 60
 _RETRY_MS = 3000
-_log = logging.getLogger("hustlex.dashboard")
+_log = logger("hustlex.dashboard")
 
 Render = Callable[[], Awaitable[str]]
 StillMay = Callable[[], Awaitable[bool]]

@@ -44,7 +44,11 @@ SECTIONS = (
 
 def _assets() -> dict[str, tuple[str, bytes]]:
     """Files that browsers may keep for good, by names that change with their content."""
-    kinds = {"dashboard.css": "text/css; charset=utf-8", "dashboard.js": "text/javascript; charset=utf-8"}
+    kinds = {
+        "dashboard.css": "text/css; charset=utf-8",
+        "dashboard.js": "text/javascript; charset=utf-8",
+        "dashboard.svg": "image/svg+xml",
+    }
     found = {}
     for name, kind in kinds.items():
         content = (files("hustlex.dashboard") / "static" / name).read_bytes()
@@ -54,7 +58,7 @@ def _assets() -> dict[str, tuple[str, bytes]]:
 
 
 ASSETS = _assets()
-STYLE, SCRIPT = ASSETS
+STYLE, SCRIPT, ICON = ASSETS
 
 
 class Renderer:
@@ -84,6 +88,7 @@ class Renderer:
                 "version": __version__,
                 "style": STYLE,
                 "script": SCRIPT,
+                "icon": ICON,
                 "sparkline": charts.sparkline,
                 "bars": charts.bars,
                 "percent": percent,

@@ -11,7 +11,7 @@ from hustlex.dashboard.request import PageRequest
 from hustlex.dashboard.targets import Target
 from hustlex.errors import Error, NotFound
 from hustlex.jobs import Cause, QueueSummary
-from hustlex.people.person import destination, limit_groups, limit_of
+from hustlex.people.person import declared_limits, destination, limit_of
 
 _STATES = ("pending", "active", "scheduled", "retry", "archived", "completed")
 
@@ -48,6 +48,10 @@ async def _of(request: PageRequest, verb: str, target: Target) -> Standing:
     if target.claim:
         claim = await request.hx.idempotency.inspector.of_record(target.claim)
         return Standing(f"{claim.state}, {claim.fence} owner{'' if claim.fence == 1 else 's'}")
+    if target.ban:
+        bans = (await request.hx.ratelimit.inspector.bans()).bans
+        left = next((each.banned_for for each in bans if each.record == target.ban), None)
+        return Standing(f"banned for {duration(left)}" if left else "not banned")
     if target.breaker:
         return Standing(await _breaker(request, target.breaker))
     return Standing(await _person(request, verb, target))
@@ -82,12 +86,17 @@ async def _entry(request: PageRequest, target: Target) -> Standing:
 
 
 async def _limit(request: PageRequest, target: Target) -> str:
-    rules = limit_groups(request.rules).get(target.limit)
+    rules = declared_limits(request.rules).get(target.limit)
     if rules is None:
         return ""
-    decision = (await limit_of(request.hx, target.limit, rules, target.user)).decision
-    left = ", ".join(f"{each.remaining:,} of {each.limit:,} left" for each in decision.per_policy)
-    return left if decision.allowed else f"{decision.outcome}, {left}"
+    found = await limit_of(request.hx, target.limit, rules, target.caller or target.user)
+    decision, words = found.decision, list[str]()
+    words += [] if decision.allowed else [decision.outcome]
+    words += [f"{each.remaining:,} of {each.limit:,} left" for each in decision.per_policy]
+    for mark in found.marks:
+        words += [f"banned for {duration(mark.banned_for)}"] if mark.banned_for else []
+        words += [f"a limit of its own, {mark.own_limit:,}"] if mark.own_limit is not None else []
+    return ", ".join(words)
 
 
 async def _person(request: PageRequest, verb: str, target: Target) -> str:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
+from hustlex.core.keys import tagged
 from hustlex.core.redact import What
 from hustlex.dashboard.request import PageRequest
 from hustlex.errors import Misuse
 
 FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "limit", "bulk", "do", "query",
           "changes", "to", "when", "group", "channel", "kind",
-          "cache", "key", "tag", "claim", "fence", "breaker")  # fmt: skip
+          "cache", "key", "tag", "claim", "fence", "breaker",
+          "caller", "ban", "most", "length")  # fmt: skip
 """What a target is named by."""
-PRIVATE = ("user", "phone", "key")
+PRIVATE = ("user", "phone", "key", "caller")
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -46,6 +49,10 @@ class Target(msgspec.Struct, frozen=True):
     claim: str = ""
     fence: str = ""
     breaker: str = ""
+    caller: str = ""
+    ban: str = ""
+    most: str = ""
+    length: str = ""
     typed: str = ""
 
     @property
@@ -63,6 +70,8 @@ class Target(msgspec.Struct, frozen=True):
 def _written(request: PageRequest, name: str, value: str) -> str:
     if name in PRIVATE:
         return request.hx.reference(value)
+    if name == "ban":
+        return request.hx.reference(unquote(tagged(value)) or "?")
     if name == "changes":
         with suppress(Misuse):
             return ",".join(sorted(changes_of(value)))

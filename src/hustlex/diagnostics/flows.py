@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from hustlex.core.link import ServerLink
+from hustlex.core.logs import logger
 from hustlex.core.op import Flow
 from hustlex.core.printable import printable
 from hustlex.diagnostics.checks import AT_START, apart, judge, judge_cluster
@@ -19,7 +20,7 @@ from hustlex.diagnostics.nodes import ClusterFacts, of_cluster
 
 __all__ = ["at_a_glance", "checkup", "judged_at_start", "of_jobs", "servers", "starting"]
 
-_log = logging.getLogger("hustlex.doctor")
+_log = logger("hustlex.doctor")
 
 
 class RoleFacts(msgspec.Struct, frozen=True):

@@ -9,6 +9,9 @@ from importlib.resources.abc import Traversable
 
 import msgspec
 
+from hustlex.core import check
+from hustlex.core.walk import literal
+
 ROOMS = ("otp", "tokens", "ratelimit", "idempotency", "pins", "cache", "events", "jobs")
 
 # What the drivers say on every connection, how scripts run, the clock and the checks that scripts and rooms share, and
@@ -84,12 +87,12 @@ class AclRights(msgspec.Struct, frozen=True):
 
 
 def rights(rooms: tuple[str, ...] = ROOMS, prefix: str = "") -> AclRights:
-    """What a user of these rooms needs, with this key prefix (the jobs' keys have none)."""
-    commands, keys, channels = set(_ALWAYS), set(), set()
-    for room in rooms:
-        place = resources.files(f"hustlex.{room}")
+    """What a user of these rooms needs, with this key prefix (the jobs' keys have none). Raises Misuse."""
+    commands, keys, channels, start = set(_ALWAYS), set(), set(), _pattern(prefix)
+    for room in check.several("rooms", rooms):
+        place = resources.files(f"hustlex.{check.one_of('a name in rooms', room, ROOMS)}")
         commands |= {word.lower() for word in _commands(place)}
-        before = "" if room == "jobs" else prefix
+        before = "" if room == "jobs" else start
         keys |= {f"{before}{family}:*" for family in _families(place)}
         if room in _CHANNELS:
             channels.add(f"{before}{_CHANNELS[room]}:*")
@@ -101,8 +104,13 @@ def rights(rooms: tuple[str, ...] = ROOMS, prefix: str = "") -> AclRights:
 
 def doctor_rights(prefix: str = "") -> AclRights:
     """What every check needs, for a user who changes nothing: also what ``--deep`` and ``hustlex redis`` look at."""
-    keys = (f"%R~{prefix}*", "asynq:*")  # scripts that only read need more than %R for their keys
+    keys = (f"%R~{_pattern(prefix)}*", "asynq:*")  # scripts that only read need more than %R for their keys
     return AclRights(tuple(sorted(_ALWAYS | _LOOKS)), keys, ())
+
+
+def _pattern(prefix: str) -> str:
+    """Of a prefix: each character as it is; ``?`` for blanks and quotes, which would begin another word of the rule."""
+    return re.sub(r"[\s\"']", "?", literal(check.text("prefix", prefix, blank=True)))
 
 
 def _commands(place: Traversable) -> Iterator[str]:

@@ -10,7 +10,6 @@ For computations that run once in the whole fleet use ``hustlex.django.front().c
 from __future__ import annotations
 
 import hmac
-import logging
 import pickle
 import re
 from collections.abc import Iterable, Mapping
@@ -20,6 +19,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.utils.crypto import salted_hmac
 
 from hustlex.core import check
+from hustlex.core.logs import logger
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Flow, Op, Part, command
 from hustlex.drivers.blocking import Driver
@@ -33,7 +33,7 @@ _LONGEST_S = check.LONGEST_DURATION.total_seconds()
 _PASSED_OVER = (Unavailable, Refused, BadReply)
 """By reads: also a server that is full, filled, or a replica serves nobody."""
 _MISSING = object()
-_log = logging.getLogger("hustlex.django")
+_log = logger("hustlex.django")
 
 
 class HustlexCache(BaseCache):

@@ -64,7 +64,10 @@ class Address(msgspec.Struct, frozen=True):
 
 def parse_address(url: str) -> Address:
     """Read a URL of any arrangement. Raises ConfigurationError with the reason."""
-    scheme, _, rest = str(url).partition("://")
+    given: object = url
+    if not isinstance(given, str):
+        return Address("single", (parse_url(url),))
+    scheme, _, rest = given.partition("://")
     found = _SCHEME.fullmatch(scheme)
     if found is None:
         return Address("single", (parse_url(url),))

@@ -21,6 +21,7 @@ from hustlex.core.link import LinkFigures, ServerLink
 from hustlex.core.op import PING, Batch, Call, Durable, Flow, Op, Part, Sleep, Step
 from hustlex.core.telemetry import Hook, Watch, telling
 from hustlex.drivers.address import Address, parse_address
+from hustlex.drivers.answerer import node_of
 from hustlex.drivers.faults import (
     MOST_DETOURS,
     Failure,
@@ -104,7 +105,8 @@ class Driver:
         deadline = time.monotonic() + self._seconds(op)
         if self.hook is None:
             return _decode(op, self._insist(op, deadline))
-        with Watch(self.hook, (op.name,), waits=True) if waits else telling(self.hook, op.name):
+        how: dict[str, Any] = {"way": self, "sent": op}
+        with Watch(self.hook, (op.name,), waits=True, **how) if waits else telling(self.hook, op.name, **how):
             return _decode(op, self._insist(op, deadline))
 
     def _seconds(self, op: Op[Any]) -> float:
@@ -197,7 +199,7 @@ class Driver:
             return []
         if self.hook is None:
             return self._many(ops, patient)
-        with Watch(self.hook, tuple(op.name for op in ops)) as call:
+        with Watch(self.hook, tuple(op.name for op in ops), way=self, sent=ops) as call:
             answers = self._many(ops, patient)
             call.results(answers)
             return answers
@@ -287,7 +289,7 @@ class Driver:
     def commit(self, op: Op[T], durability: Durability) -> Committed[T]:
         """Send one operation, and wait for the disk or replicas; see ``core.op.AsyncDriver``."""
         deadline = time.monotonic() + self._seconds(op) + durability.patience_ms / 1000
-        with telling(self.hook, op.name) if self.hook is not None else nullcontext():
+        with telling(self.hook, op.name, self, op) if self.hook is not None else nullcontext():
             found: WaitReply = self._insist(op, deadline, durability=durability)
             value = _decode(op, found.reply)
         return Committed(value, reached(durability, found), found.local, found.replicas)
@@ -364,6 +366,10 @@ class Driver:
     def link(self) -> ServerLink:
         """How the server is reached."""
         return self._address.servers[0].link
+
+    def node_of(self, sent: Any) -> str:
+        """See ``core.telemetry.CallWay``."""
+        return node_of(self._address, self._pools, sent)
 
     @property
     def figures(self) -> LinkFigures:

@@ -12,11 +12,11 @@ A refusal in WRONG_SERVER also says that the connection leads to the wrong place
 
 from __future__ import annotations
 
-import logging
 import re
 import ssl
 from random import random
 
+from hustlex.core.logs import logger
 from hustlex.core.op import Effect
 from hustlex.core.printable import printable
 from hustlex.drivers.url import Endpoint
@@ -102,7 +102,7 @@ _OUTDATED = re.compile(rb"[0-6]\.")
 FOREIGN = "what answers there does not speak the Redis protocol"
 
 
-_log = logging.getLogger("hustlex.drivers")
+_log = logger("hustlex.drivers")
 _HALF_NAMED = (
     "is part of a cluster, and the URL says redis://: processes that say redis+cluster:// hear none of the events of "
     "this one, nor it theirs; use redis+cluster:// in all of them"

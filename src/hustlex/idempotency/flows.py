@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ from hustlex.core import check
 from hustlex.core.check import Id
 from hustlex.core.durability.level import Committed, Durability
 from hustlex.core.keyring import Keyring
+from hustlex.core.logs import logger
 from hustlex.core.op import Call, Durable, Flow, Op, do
 from hustlex.core.reference import user_reference
 from hustlex.core.time import Clock
@@ -38,7 +38,7 @@ from hustlex.idempotency.types import (
 )
 from hustlex.idempotency.webhooks import Provider
 
-_log = logging.getLogger("hustlex.idempotency")
+_log = logger("hustlex.idempotency")
 
 
 class IdempotencyServices(msgspec.Struct, frozen=True, eq=False):

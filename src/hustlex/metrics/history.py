@@ -7,7 +7,6 @@ code. What is not told, because the server was away or the process was killed, i
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ import msgspec
 from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.core.answer.aio import answering
+from hustlex.core.logs import logger
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Op, Reply
 from hustlex.core.time import server_clock
@@ -42,7 +42,7 @@ _MOST_ROWS = 400
 _TOLD = "told"
 """Told with each report: a minute without it is one of which nothing is known."""
 _HITS = ("near", "fresh", "early", "stale", "negative")
-_log = logging.getLogger("hustlex.metrics")
+_log = logger("hustlex.metrics")
 
 COUNTED: Mapping[str, tuple[str, ...]] = {
     "limits": ("allowed", "refused"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import platform
 import threading
@@ -15,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from hustlex.core import check, forks
+from hustlex.core.logs import logger
 from hustlex.core.process import resident_bytes
 from hustlex.core.telemetry import (
     AttemptEnd,
@@ -38,7 +38,7 @@ from hustlex.metrics.pulled import Pulled
 from hustlex.metrics.shared import SharedBoards
 from hustlex.metrics.text import exposition
 
-_log = logging.getLogger("hustlex")
+_log = logger("hustlex")
 _EVERY_S = 5.0
 _OUTCOMES = {
     "Unavailable": "unavailable",

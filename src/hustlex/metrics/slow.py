@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from datetime import timedelta
 
 from hustlex.core import check
+from hustlex.core.logs import logger
 from hustlex.core.telemetry import CallEnd, CallStart, End, Telemetry
 from hustlex.metrics.process import Metrics
 
-_log = logging.getLogger("hustlex.slow")
+_log = logger("hustlex.slow")
 _MINUTE_S = 60.0
 _MOST_OPS = 500
 

@@ -24,6 +24,9 @@ DB_BATCH = "db.operation.batch.size"
 DB_DURATION = "db.client.operation.duration"
 
 ERROR = "error.type"
+SERVER_ADDRESS = "server.address"
+"""A host, or the path of a socket."""
+SERVER_PORT = "server.port"
 
 ROOM = "hustlex.room"
 OUTCOME = "hustlex.outcome"

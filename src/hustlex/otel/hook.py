@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from opentelemetry import context, trace
@@ -40,6 +42,10 @@ _ENQUEUE = ("jobs.enqueue", "jobs.enqueue_many")
 _MOST_NAMES = 255
 
 
+_SENDER: ContextVar[Span | None] = ContextVar("hustlex.otel.sender", default=None)
+"""The span of the enqueue that is under way here: its calls tell which server took it."""
+
+
 class OpenTelemetry(Telemetry):
     """A hook: ``HustleX(url, hook=OpenTelemetry())``; with others, ``Combined(process_metrics(), OpenTelemetry())``.
 
@@ -66,6 +72,12 @@ class OpenTelemetry(Telemetry):
         self._parent = check.one_of("parent", parent, get_args(Parent))
         if metrics is not None:
             check.instance("metrics", metrics, Metrics, hint="pass process_metrics()")
+        for option, value, part in (
+            ("tracer_provider", tracer_provider, "get_tracer"),
+            ("meter_provider", meter_provider, "get_meter"),
+        ):
+            if value is not None:
+                check.protocol(option, value, part, hint="pass one of OpenTelemetry's, or None for the one that is set")
         self._tracer = trace.get_tracer(_NAME, tracer_provider=tracer_provider)
         self._instruments = Instruments(_NAME, meter_provider, metrics)
 
@@ -82,7 +94,11 @@ class OpenTelemetry(Telemetry):
 
         def end(call: CallEnd) -> None:
             called(call)
+            if call.node and (sender := _SENDER.get()) is not None:
+                sender.set_attributes(server_of(call.node))
             if span is not None:
+                if call.node:
+                    span.set_attributes(server_of(call.node))
                 _close(span, call.error)
 
         return end
@@ -96,9 +112,11 @@ class OpenTelemetry(Telemetry):
         kind = SpanKind.PRODUCER if sends else SpanKind.INTERNAL
         span = self._tracer.start_span("enqueue" if sends else name, kind=kind, attributes=given)
         token = context.attach(trace.set_span_in_context(span))
+        _SENDER.set(span if sends and span.is_recording() else None)
 
         def end(door: DoorEnd) -> None:
             context.detach(token)
+            _SENDER.set(None)
             if not door.error:
                 span.set_attribute(names.OUTCOME, word(type(door.answer).__name__))
             if sends:
@@ -177,6 +195,15 @@ def _of_job(about: Any) -> dict[str, Any]:
     kind = about if isinstance(about, str) else getattr(about, "type", "")
     queue = getattr(about, "options", {}).get("queue", "default")
     return {names.TASK_TYPE: str(kind)[:_MOST_NAMES], names.DESTINATION: str(queue)[:_MOST_NAMES]}
+
+
+@lru_cache(maxsize=1024)
+def server_of(node: str) -> Mapping[str, str | int]:
+    """``host:port`` or a socket's path, as attributes."""
+    host, colon, port = node.rpartition(":")
+    if node.startswith("/") or not colon or not port.isdecimal():
+        return {names.SERVER_ADDRESS: node}
+    return {names.SERVER_ADDRESS: host.strip("[]"), names.SERVER_PORT: int(port)}
 
 
 def _close(span: Span, error: str) -> None:

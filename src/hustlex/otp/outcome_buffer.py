@@ -8,10 +8,10 @@ old. A process that dies takes its last notes along, and a cap is too strict by 
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 
+from hustlex.core.logs import logger
 from hustlex.core.op import Batch, Flow
 from hustlex.errors import Error
 from hustlex.otp import quota_ops, reservations
@@ -20,7 +20,7 @@ from hustlex.otp.reservations import CapScope, CapUnit
 from hustlex.otp.rules import OtpOptions
 from hustlex.otp.telemetry import OtpEvent
 
-_log = logging.getLogger("hustlex.otp")
+_log = logger("hustlex.otp")
 _ROUNDS = 4
 """So that no caller tells for ever; whoever comes next takes over."""
 

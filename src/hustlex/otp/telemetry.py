@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from hustlex.core.logs import logger
 from hustlex.otp.types import CapReached, Gone, Issued, Suppressed, Wrong
 
-log = logging.getLogger("hustlex.otp")
+log = logger("hustlex.otp")
 
 _LEVELS = {
     "locked": logging.WARNING,

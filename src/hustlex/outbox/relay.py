@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -17,6 +16,7 @@ from sqlalchemy.util import await_only
 
 from hustlex.core import check
 from hustlex.core.answer.aio import answering
+from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver, Effect, command
 from hustlex.core.telemetry import Telemetry, told_of
 from hustlex.core.time import Clock, server_clock
@@ -32,7 +32,7 @@ from hustlex.outbox.table import Outbox
 from hustlex.outbox.types import OutboxStanding, Relayed
 from hustlex.worker.service import Service
 
-_log = logging.getLogger("hustlex.outbox")
+_log = logger("hustlex.outbox")
 
 _PATIENCE_S = 2.0
 """How long Redis may take while rows are claimed; on SQLite nobody else can write meanwhile."""

@@ -23,7 +23,7 @@ from hustlex.otp import Email, PhoneState
 from hustlex.otp.names import CountedLane
 from hustlex.people.notes import AuditEntry, notes
 from hustlex.pins import PinState
-from hustlex.ratelimit import Decision, PenaltyState, Rule, Rulebook, caller_of
+from hustlex.ratelimit import Decision, PenaltyState, Policy, Rule, Rulebook, caller_of
 from hustlex.tokens import EndedSession, UserState
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ class PersonLimit(msgspec.Struct, frozen=True):
     """What the next call would be answered."""
     marks: tuple[PenaltyState, ...]
     """Bans, and limits of their own."""
+    bannable: bool = False
+    """Whether one of the policies has a penalty, where bans stand."""
+    bendable: bool = False
+    """Whether the caller may have a limit of its own."""
 
 
 class PersonState(msgspec.Struct, frozen=True):
@@ -129,22 +133,41 @@ def destination(text: str) -> str | Email:
     return Email(text) if "@" in text else text
 
 
-def limit_groups(rules: Rules) -> dict[str, tuple[Rule, ...]]:
-    """Rules per user by what is judged together, as the middleware does it."""
+def declared_limits(rules: Rules) -> dict[str, tuple[Rule, ...]]:
+    """Rules by what is judged together, as the middleware does it; each name says whom they limit, if not users."""
     found: dict[str, tuple[Rule, ...]] = {}
     for rule in rules.rules if isinstance(rules, Rulebook) else rules:
-        if rule.who == "user":
-            name = f"{rule.endpoint} (places)" if rule.policy.algorithm == "leases" else rule.endpoint
-            found[name] = (*found.get(name, ()), rule)
+        place = f"{rule.endpoint} (places)" if rule.policy.algorithm == "leases" else rule.endpoint
+        name = place + {"user": "", "global": " for everybody"}.get(rule.who, f" per {rule.who}")
+        found[name] = (*found.get(name, ()), rule)
     return found
 
 
-async def limit_of(hx: HustleX, name: str, rules: Sequence[Rule], user: str) -> PersonLimit:
-    """What is left of these rules for a user."""
-    room, identity = hx.ratelimit, caller_of("user", user)
-    policies, endpoint = tuple(rule.policy for rule in rules), rules[0].endpoint
+def limit_groups(rules: Rules) -> dict[str, tuple[Rule, ...]]:
+    """Of these, the limits per user."""
+    return {name: each for name, each in declared_limits(rules).items() if each[0].who == "user"}
+
+
+def limited(rule: Rule, who: str) -> str:
+    """The identity that a rule counts, of a user, a key or an address as it is typed."""
+    if rule.who == "global":
+        return "global"
+    return f"ip:{who}" if rule.who == "ip" else caller_of(rule.who, who)
+
+
+async def limit_of(hx: HustleX, name: str, rules: Sequence[Rule], who: str, *, endpoint: str = "") -> PersonLimit:
+    """What is left of these rules for a caller. endpoint: default the rules' own."""
+    room, identity, endpoint = hx.ratelimit, limited(rules[0], who), endpoint or rules[0].endpoint
+    policies = tuple(rule.policy for rule in rules)
     decision = await room.peek(policies, identity, endpoint=endpoint)
-    return PersonLimit(name, decision, await room.inspector.caller(policies, identity, endpoint=endpoint))
+    marks = await room.inspector.caller(policies, identity, endpoint=endpoint)
+    return PersonLimit(name, decision, marks, any(each.penalty for each in policies), bendable(rules) is not None)
+
+
+def bendable(rules: Sequence[Rule]) -> Policy | None:
+    """The policy of which a caller may have a limit of its own; None when there is not exactly one."""
+    found = [rule.policy for rule in rules if rule.policy.overridable]
+    return found[0] if len(found) == 1 else None
 
 
 async def tasks_of(hx: HustleX, sight: PersonSight, user: str) -> FoundTasks | None:
@@ -166,7 +189,7 @@ async def _notes(
     """What operators did about this person, among the newest entries."""
     if not sight.sees_room("audit"):
         return ()
-    given = {f"user={hx.reference(user)}"} if user else set[str]()
+    given = {f"{name}={hx.reference(user)}" for name in ("user", "caller", "ban")} if user else set[str]()
     if phone:
         given |= {f"phone={hx.reference(phone)}", f"phone={codes.ref if codes else ''}"}
     entries = await hx.driver.run(notes(hx.prefix, "", _MOST_NOTES))

@@ -13,11 +13,12 @@ How a check flows:
 
 ``policy/`` is what an application declares: policies, algorithms, rules as text and files, guarantees.
 
-``inspector.py`` answers what an operator asks, by ``engine/look.py``.
+``inspector.py`` answers what an operator asks, by ``engine/look.py`` and ``engine/bans.py``.
 """
 
 from hustlex.core.breaker import BreakerOptions
 from hustlex.ratelimit.api import RateLimit
+from hustlex.ratelimit.engine.bans import BannedCaller, BanPage
 from hustlex.ratelimit.engine.look import PenaltyState
 from hustlex.ratelimit.identity import caller_of
 from hustlex.ratelimit.inspector import LimitInspector
@@ -30,6 +31,8 @@ from hustlex.ratelimit.types import Decision, Outcome, PolicyState, Source
 
 __all__ = [
     "Algorithm",
+    "BanPage",
+    "BannedCaller",
     "BreakerOptions",
     "Decision",
     "Guarantee",

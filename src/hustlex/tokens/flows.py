@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 from hustlex.core import check
 from hustlex.core.check import Id
 from hustlex.core.faults import loggable
+from hustlex.core.logs import logger
 from hustlex.core.op import Call, Flow, do
 from hustlex.errors import BadReply, Misuse
 from hustlex.tokens import ops
@@ -36,7 +36,7 @@ from hustlex.tokens.types import (
 _MOST_ENTRIES = 32
 _LONGEST_NAME = 64
 _LONGEST_VALUE = 1024
-_log = logging.getLogger("hustlex.tokens")
+_log = logger("hustlex.tokens")
 
 
 class SessionFlows:

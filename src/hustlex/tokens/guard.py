@@ -7,11 +7,11 @@ and no new object on the common path.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Generator
 
 from hustlex.core import check
+from hustlex.core.logs import logger
 from hustlex.core.op import Flow, Op, do
 from hustlex.core.telemetry import Hook, from_memory
 from hustlex.core.time import Clock
@@ -27,7 +27,7 @@ _REJECTED = {reason: Rejected(reason) for reason in Rejection}
 _AHEAD_MS = 1_000
 Read = Callable[[str], Genuine | Rejection]
 _NO_PROOF = _REJECTED[Rejection.BINDING_MISMATCH]
-_log = logging.getLogger("hustlex.tokens")
+_log = logger("hustlex.tokens")
 
 
 class Guard:

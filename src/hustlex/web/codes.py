@@ -6,7 +6,6 @@ that expired, was used, or never was.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, assert_never
@@ -18,6 +17,7 @@ from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.core.answer.aio import answering
 from hustlex.core.faults import loggable
+from hustlex.core.logs import logger
 from hustlex.core.outcome import Secretive
 from hustlex.otp import (
     BreakerOpen,
@@ -64,7 +64,7 @@ HumanCheck = Callable[[Request], Awaitable[bool]]
 HUMAN_CHECK_REQUIRED = "urn:hustlex:problem:human-check-required"
 _SECOND = timedelta(seconds=1)
 _ASK_ANEW = "Ask for a new code."
-_log = logging.getLogger("hustlex.web")
+_log = logger("hustlex.web")
 
 
 class ChallengeIn(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -17,6 +16,7 @@ from starlette.requests import HTTPConnection
 
 from hustlex.app import HustleX
 from hustlex.core import check
+from hustlex.core.logs import logger
 from hustlex.errors import ConfigurationError
 from hustlex.tokens import Access, BadProof, Mode, Rejected
 from hustlex.web.origins import host_of, origins_of
@@ -45,7 +45,7 @@ class _Shown(Marked):
 _shown = _Shown()
 _PROVED = "hustlex.proved"
 _ALGORITHMS = "ES256 EdDSA RS256"
-_log = logging.getLogger("hustlex.web")
+_log = logger("hustlex.web")
 
 
 def front_of(scope: MutableMapping[str, Any], app: Any = None) -> HustleX:

@@ -189,5 +189,7 @@ def _too_large() -> Problem:
 
 
 def _declared(scope: Scope) -> int:
-    text = next((value for name, value in scope["headers"] if name == b"content-length"), b"").decode("latin-1")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() and len(value) < 20 else 0
+    return 0

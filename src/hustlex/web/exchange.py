@@ -10,6 +10,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from hustlex.app import HustleX
+from hustlex.core.logs import logger
 from hustlex.tokens import LogoutRefused, RefreshRefused, Refusal, TokenPair, TooManySessions
 from hustlex.web.addresses import shown_ip
 from hustlex.web.cookie import RefreshCookie
@@ -21,7 +22,7 @@ _OVER = (Refusal.REVOKED, Refusal.REUSE_DETECTED, Refusal.EXPIRED_ABSOLUTE, Refu
 """Only these clear a cookie: with the others, another tab may have put the right token there a moment ago."""
 
 _ALARMING = (Refusal.REUSE_DETECTED, Refusal.CLIENT_MISMATCH, Refusal.BINDING_MISMATCH)
-_log = logging.getLogger("hustlex.web")
+_log = logger("hustlex.web")
 
 
 class RefreshIn(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -10,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from hustlex.core import check
+from hustlex.core.logs import logger
 from hustlex.errors import Misuse
 from hustlex.events import Channel, Presence, ReplayChannel
 from hustlex.events.names import ChannelTemplate, quoted
@@ -19,7 +19,7 @@ Action = Literal["subscribe", "publish", "history", "presence"]
 Family = Channel[Any] | ReplayChannel[Any]
 
 _BOUND_TO_USER = "#"
-_log = logging.getLogger("hustlex.web")
+_log = logger("hustlex.web")
 
 
 class Allow(msgspec.Struct, frozen=True):

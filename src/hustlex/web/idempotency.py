@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response as Answer
 
 from hustlex.core import check
+from hustlex.core.logs import logger
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.idempotency import (
     BeginResult,
@@ -38,7 +38,7 @@ _NO_ID = "The event has no id."
 LARGEST_EVENT = 1024 * 1024
 """Bytes of a provider's event, unless its route says otherwise."""
 
-_log = logging.getLogger("hustlex.web")
+_log = logger("hustlex.web")
 
 Reconcile = Callable[[Request, Orphaned], Awaitable[Response | Finding]]
 """Finds out what a request did whose server died: its answer, ``Finding.NOT_DONE``, or ``Finding.UNKNOWN``."""

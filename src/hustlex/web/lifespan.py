@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -10,6 +9,7 @@ from fastapi import FastAPI
 
 from hustlex.app import HustleX
 from hustlex.core import check
+from hustlex.core.logs import logger
 from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.metrics.history import recording
@@ -23,7 +23,7 @@ from hustlex.web.problem import adopt, install_problems
 from hustlex.web.replay import IdempotencyMiddleware
 from hustlex.web.routing import mounted_apps
 
-_log = logging.getLogger("hustlex.web")
+_log = logger("hustlex.web")
 
 
 def install(

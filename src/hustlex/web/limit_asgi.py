@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -14,6 +13,7 @@ import msgspec
 from starlette._utils import get_route_path
 
 from hustlex.core import check
+from hustlex.core.logs import logger
 from hustlex.errors import ConfigurationError, Error, Misuse
 from hustlex.problems import Legacy, Shown, fields, refusal
 from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, caller_of, parse_rule
@@ -36,7 +36,7 @@ Identify = Callable[[Scope, str], check.Id | Awaitable[check.Id | None] | None]
 """Who is behind a request, asked for "user" and "key": a reference that may stand in key names; None: nobody, so the
 rule does not apply (limit those by ip)."""
 
-_log = logging.getLogger("hustlex.web")
+_log = logger("hustlex.web")
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
 
 

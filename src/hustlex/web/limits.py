@@ -209,12 +209,12 @@ class RateLimitHeaders:
         shown: list[Shown] = []
         scope[_SCOPE_KEY] = shown
 
-        async def send_with_headers(message: Message) -> None:
+        def send_with_headers(message: Message) -> Awaitable[None]:
             if shown and message["type"] == "http.response.start" and message["status"] // 100 != 3:
                 ours = {name.lower().encode(): value.encode() for name, value in fields(shown, self._legacy)}
                 others = [each for each in message.get("headers", ()) if each[0] not in ours]
                 message["headers"] = [*others, *ours.items()]
-            await send(message)
+            return send(message)
 
         await self._app(scope, receive, send_with_headers)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 import secrets
 from base64 import b64decode
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from hustlex.core import bounds, check
+from hustlex.core.logs import logger
 from hustlex.tokens import JWKS_MAX_AGE_S, Access, NotOurs
 from hustlex.web.depends import Front
 from hustlex.web.routing import path_prefix
@@ -31,7 +31,7 @@ _BODY: dict[str, Any] = {
         "content": {_FORM: {"schema": {"type": "object", "properties": _FIELDS, "required": ["token"]}}},
     }
 }
-_log = logging.getLogger("hustlex.web")
+_log = logger("hustlex.web")
 
 
 class _Refused(Exception):

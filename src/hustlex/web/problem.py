@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -16,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from hustlex import problems
 from hustlex.core import check
+from hustlex.core.logs import logger
 from hustlex.errors import BadReply, ConfigurationError, Conflict, Error, Misuse, NotFound
 from hustlex.problems import BUSY, MEDIA_TYPE, QUOTA_EXCEEDED, RETRY_SECONDS, Description, whole_seconds
 
@@ -26,7 +26,7 @@ _DOCUMENTED: dict[int | str, dict[str, Any]] = {
     422: {"description": "The request is not valid.", "content": _CONTENT},
     "default": {"description": "A problem (RFC 9457).", "content": _CONTENT},
 }
-_log = logging.getLogger("hustlex.web")
+_log = logger("hustlex.web")
 
 __all__ = ["MEDIA_TYPE", "Problem", "install_problems", "no_store", "problem_of", "too_soon", "unavailable"]
 

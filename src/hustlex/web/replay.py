@@ -135,8 +135,8 @@ class IdempotencyMiddleware:
             exchange.received(message)
             return message
 
-        async def sending(message: Message) -> None:
-            await (send(message) if exchange.looks_on else exchange.sent(message, send))
+        def sending(message: Message) -> Awaitable[None]:  # around every answer: what is no coroutine costs none
+            return send(message) if exchange.looks_on else exchange.sent(message, send)
 
         try:
             await self._app(scope, receiving, sending)
@@ -159,8 +159,10 @@ def _as_everybody_reads(scope: Scope) -> None:
     inside of us does not compress it. What stands outside may, each time anew.
     """
     headers = scope["headers"]
-    if any(name == _KEY_HEADER for name, _ in headers):
-        scope["headers"] = [each for each in headers if each[0] != b"accept-encoding"]
+    for name, _ in headers:
+        if name == _KEY_HEADER:
+            scope["headers"] = [each for each in headers if each[0] != b"accept-encoding"]
+            return
 
 
 def _internal_error() -> Response:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hustlex.core.faults import describe, loggable, readable, trimmed, words
+from hustlex.core.logs import logger
 from hustlex.worker.attempt_errors import OURS
 from hustlex.worker.clock import monotonic
 from hustlex.worker.queue_state import LeasedTask
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 RETRY, UNCOUNTED, ARCHIVED, REVOKED, LOST = "retry", "uncounted", "archived", "revoked", "lost"
 CANCELED, EXPIRED, SNOOZED = "canceled", "expired", "snoozed"

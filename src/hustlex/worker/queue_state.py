@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from random import random
 
 import msgspec
 
+from hustlex.core.logs import logger
 from hustlex.core.op import Arg, Op
 from hustlex.core.telemetry import AttemptEnd, AttemptEnded
 from hustlex.jobs.keys import QueueKeys, queue_keys
@@ -20,7 +20,7 @@ from hustlex.worker.attempt_errors import Canceled
 from hustlex.worker.clock import monotonic
 from hustlex.worker.service import backoff
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 MOST_BYTES = 32 * 1024 * 1024
 """Of outcomes that are told in one pass: one that takes too long is cut off and begun anew, without end."""

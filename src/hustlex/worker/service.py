@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from random import random
 from time import monotonic
 
 from hustlex.core.answer.aio import answering
 from hustlex.core.faults import describe, loggable, words
+from hustlex.core.logs import logger
 from hustlex.errors import Error
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 FOREVER = float("inf")
 """What a pass answers to rest until ``wake``."""

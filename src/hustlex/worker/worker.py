@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import timedelta
@@ -13,6 +12,7 @@ import msgspec
 
 from hustlex.core.answer.aio import answering
 from hustlex.core.durability.level import MEMORY, Durability
+from hustlex.core.logs import logger
 from hustlex.core.op import PING, AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import ConfigurationError, Error, Misuse
@@ -31,7 +31,7 @@ from hustlex.worker.options import error_handlers, judge, middlewares, settle
 from hustlex.worker.parts import WorkerParts
 from hustlex.worker.queue_state import LeasedTask
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 QUEUES: Mapping[str, int] = {"critical": 6, "default": 3, "low": 1}
 _FLUSH_S = 2.0

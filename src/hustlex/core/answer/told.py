@@ -13,6 +13,7 @@ Wrapped = Callable[[Callable[..., Any], str, Telemetry], Callable[..., Any]]
 DOORS: Mapping[str, tuple[str, ...]] = {
     "otp": (
         *("issue", "resend", "verify", "verify_phone", "open", "consume_grant", "cancel", "delivery_report", "unlock"),
+        "close_breaker",
         "totp_verify",
     ),
     "tokens": (

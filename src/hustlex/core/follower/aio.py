@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
@@ -11,13 +10,14 @@ from typing import Generic, Protocol, TypeVar
 
 from hustlex.core.background.aio import Background
 from hustlex.core.follower.cursor import Ask, Cursor, Listen
+from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver, Message
 from hustlex.errors import Error
 
 T = TypeVar("T")
 
 _LONGEST_PAUSE_S = 2.0
-_log = logging.getLogger("hustlex")
+_log = logger("hustlex")
 
 
 Hearing = Callable[[float | None], Awaitable[Message | None]]

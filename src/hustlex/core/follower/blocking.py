@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
 from hustlex.core.background.blocking import Background
 from hustlex.core.follower.cursor import Ask, Cursor, Listen
+from hustlex.core.logs import logger
 from hustlex.core.op import BlockingDriver, Message
 from hustlex.errors import Error
 
 T = TypeVar("T")
 
 _LONGEST_PAUSE_S = 2.0
-_log = logging.getLogger("hustlex")
+_log = logger("hustlex")
 
 
 Hearing = Callable[[float | None], Message | None]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 import msgspec
 from msgspec.structs import replace
 
+from hustlex.core.logs import logger
 from hustlex.core.op import Effect, Flow, Op, Part, Reply, command, do
 from hustlex.errors import ConfigurationError, Refused
 
 SAFE_POLICY = "noeviction"
-_log = logging.getLogger("hustlex")
+_log = logger("hustlex")
 
 
 class MemoryLimit(msgspec.Struct, frozen=True):

@@ -8,30 +8,41 @@ from hustlex.dashboard import rooms
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.rooms import RoomView
 from hustlex.metrics.refused import MOST_ASKED, RefusedCaller, refused_callers
-from hustlex.ratelimit import Rule, caller_of, parse_rule, sheet
+from hustlex.people.person import declared_limits, limit_of
+from hustlex.ratelimit import parse_rule, sheet
 
 _POLICIES = MOST_ASKED
 _CALLERS = 50
+_DECLARED = 200
 
 
 async def limits(request: PageRequest) -> PageContent:
-    """A rule as one line of text, as the application declares it, and a caller."""
-    text, who, endpoint = request.given("rule"), request.given("who"), request.given("endpoint")
-    values: dict[str, object] = {
-        "rule": text, "who": who, "endpoint": endpoint, "sheet": None, "decision": None, "marks": ()
-    }  # fmt: skip
-    history = await rooms.view(request, "limits")
-    values |= {"history": history, "callers": await _refused_most(request, history)}
+    """A rule as one line of text, or a limit that was declared, and a caller."""
+    history, look = await rooms.view(request, "limits"), request.hx.ratelimit.inspector
+    values: dict[str, object] = {"rule": "", "who": "", "endpoint": "", "limit": "", "sheet": None, "found": None}
+    values |= {name: request.given(name) for name in ("rule", "who", "endpoint", "limit")}
+    values |= {"declared": list(declared_limits(request.rules))[:_DECLARED], "history": history}
+    values |= {"callers": await _refused_most(request, history), "bans": await look.bans(cursor=request.word("cursor"))}
+    return PageContent("limits", "Limits", values | await _asked(request))
+
+
+async def _asked(request: PageRequest) -> dict[str, object]:
+    """What a rule promises, and what is left of it for a caller; nothing when nothing was asked."""
+    text, who, name = request.given("rule"), request.given("who"), request.given("limit")
+    rules = declared_limits(request.rules).get(name) if name else None
     if text:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the sheet says it better
             rule = parse_rule(text)
-            values["sheet"] = sheet(rule.policy)
-        if who or rule.who == "global":
-            place, identity = endpoint or rule.endpoint, _identity(rule, who)
-            values["decision"] = await request.hx.ratelimit.peek(rule.policy, identity, endpoint=place)
-            values["marks"] = await request.hx.ratelimit.inspector.caller(rule.policy, identity, endpoint=place)
-    return PageContent("limits", "Limits", values)
+            place = request.given("endpoint") or rule.endpoint
+            rules, name = (rule,), ""
+            found = sheet(rule.policy)
+        asked = who or rule.who == "global"
+        decided = await limit_of(request.hx, place, rules, who, endpoint=place) if asked else None
+        return {"sheet": found, "found": decided, "limit": ""}
+    if rules is None or not (who or rules[0].who == "global"):
+        return {}
+    return {"found": await limit_of(request.hx, name, rules, who), "who": who or "everybody"}
 
 
 async def _refused_most(request: PageRequest, history: RoomView) -> tuple[RefusedCaller, ...]:
@@ -44,9 +55,3 @@ async def _refused_most(request: PageRequest, history: RoomView) -> tuple[Refuse
         request.hx, policies, max_callers=_CALLERS if history.label else _CALLERS // _POLICIES
     )
     return tuple(sorted(found, key=lambda each: -each.times))
-
-
-def _identity(rule: Rule, who: str) -> str:
-    if rule.who == "global":
-        return "global"
-    return f"ip:{who}" if rule.who == "ip" else caller_of(rule.who, who)

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.diagnostics.capacity.cost import CPU_TOLERANCE, TOLERANCE
 from hustlex.diagnostics.capacity.costs import COSTS, MEASURED_BODY, MEASURED_PAYLOAD
 from hustlex.diagnostics.capacity.workload import Workload
@@ -88,7 +89,8 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def plan(workload: Workload) -> Plan:
-    """Arithmetic alone: nothing is asked."""
+    """Arithmetic alone: nothing is asked. Raises Misuse."""
+    check.instance("workload", workload, Workload)
     lines = sorted(_lines(workload), key=lambda line: -line.memory_bytes)
     state, cache = (_role([line for line in lines if line.role == role], workload) for role in ("state", "cache"))
     servers = (state.shards + cache.shards) * (1 + workload.replicas)

@@ -22,6 +22,7 @@ from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.router import Router, fitting
 from hustlex.drivers.aio.stream import heard
+from hustlex.drivers.answerer import node_of
 from hustlex.drivers.faults import Failure, Late, Lost, NotSent, bad_reply, closed, exhausted, refusal
 from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import pack
@@ -117,7 +118,7 @@ class Driver:
     async def run(self, op: Op[T]) -> T:
         """Send one operation; see ``core.op.AsyncDriver``."""
         if self.hook is not None:
-            with telling(self.hook, op.name):
+            with telling(self.hook, op.name, self, op):
                 return await self.send(op)
         deadline, packed, connection = self._deadline(op), pack(op), self._topology.connection(op)
         if op.large or len(packed) > self._options.large:
@@ -133,11 +134,11 @@ class Driver:
             reply = await self._router.insist(op, deadline, refusal(str(reply)))
         return self._decode(op, reply)
 
-    def send(self, op: Op[T], *, at_once: bool = False) -> Coroutine[Any, Any, T]:
+    def send(self, op: Op[T], *, at_once: bool = False, patient: bool = True) -> Coroutine[Any, Any, T]:
         """As ``run``, but sent before this returns, and not told to the hook; see ``core.op.AsyncDriver``."""
         deadline, packed = self._deadline(op), pack(op)
         connection = fitting(self._topology.connection(op), large=op.large or len(packed) > self._options.large)
-        return self._settle(op, connection.submit(packed, deadline, at_once=at_once), deadline)
+        return self._settle(op, connection.submit(packed, deadline, at_once=at_once), deadline, patient=patient)
 
     @property
     def crosses_slots(self) -> bool | None:
@@ -182,18 +183,17 @@ class Driver:
         patient = isinstance(ops, FlowOps)
         if self.hook is None or not ops:
             return await self._many(ops, patient)
-        with Watch(self.hook, tuple(op.name for op in ops)) as call:
+        with Watch(self.hook, tuple(op.name for op in ops), way=self, sent=ops) as call:
             answers = await self._many(ops, patient)
             call.results(answers)
             return answers
 
     async def _many(self, ops: Sequence[Op[T]], patient: bool) -> list[T | Error]:
+        if len(ops) == 1:  # without what several need: an idle worker's first lease goes out 10 us sooner
+            return [await _outcome(self.send(ops[0], patient=patient))]
         packed = [pack(op) for op in ops]
-        answers: list[T | Error] = []
-        for start in range(0, len(ops), _CHUNK):
-            end = start + _CHUNK
-            answers += await self._chunk(ops[start:end], packed[start:end], patient)
-        return answers
+        parts = [slice(at, at + _CHUNK) for at in range(0, len(ops), _CHUNK)]
+        return [answer for part in parts for answer in await self._chunk(ops[part], packed[part], patient)]
 
     async def _chunk(self, ops: Sequence[Op[Any]], packed: Sequence[bytes], patient: bool) -> list[Any]:
         large = max(map(len, packed)) > self._options.large or any(op.large for op in ops)
@@ -207,11 +207,11 @@ class Driver:
         repeats: list[asyncio.Task[Any]] = []
         try:
             for op, future, deadline in sent:
-                if await _served(future):
-                    answers.append(await self._outcome(op, future, deadline, patient))
-                else:  # repeated beside the others: one after the other they would not be done in time
-                    repeats.append(asyncio.create_task(self._outcome(op, future, deadline, patient)))
-                    answers.append(repeats[-1])
+                served = await _served(future)
+                answer = _outcome(self._settle(op, future, deadline, patient=patient))
+                if not served:  # repeated beside the others: one after the other they would not be done in time
+                    repeats.append(asyncio.create_task(answer))
+                answers.append(await answer if served else repeats[-1])
             if repeats:
                 await asyncio.wait(repeats)
         finally:
@@ -222,19 +222,11 @@ class Driver:
                 repeat.cancel()
         return [answer.result() if isinstance(answer, asyncio.Task) else answer for answer in answers]
 
-    async def _outcome(self, op: Op[Any], future: asyncio.Future[Any] | None, deadline: float, patient: bool) -> Any:
-        try:
-            return await self._settle(op, future, deadline, patient=patient)
-        except Error as error:
-            return error
-
     # -- writes that are waited for
 
     async def commit(self, op: Op[T], durability: Durability) -> Committed[T]:
         """Send one operation, and wait for the disk or replicas; see ``core.op.AsyncDriver``."""
-        if self.hook is None:
-            return await self._commit(op, durability)
-        with telling(self.hook, op.name):
+        with telling(self.hook, op.name, self, op) if self.hook is not None else nullcontext():
             return await self._commit(op, durability)
 
     async def _commit(self, op: Op[T], durability: Durability) -> Committed[T]:
@@ -317,9 +309,8 @@ class Driver:
 
         What may be repeated is, as long as it has not waited ``seconds`` in all.
         """
-        if self.hook is None:
-            return await self._wait(op, seconds)
-        with Watch(self.hook, (op.name,), waits=True):
+        watch = Watch(self.hook, (op.name,), waits=True, way=self, sent=op) if self.hook is not None else nullcontext()
+        with watch:
             return await self._wait(op, seconds)
 
     async def _wait(self, op: Op[T], seconds: float) -> T:
@@ -373,6 +364,10 @@ class Driver:
         """How the server is reached."""
         return self._address.servers[0].link
 
+    def node_of(self, sent: Any) -> str:
+        """See ``core.telemetry.CallWay``."""
+        return node_of(self._address, self._topology, sent)
+
     @property
     def figures(self) -> LinkFigures:
         """What is counted of its connections."""
@@ -396,3 +391,10 @@ async def _served(future: asyncio.Future[Any] | None) -> bool:
         return future is not None and type(await future) is not ReplyError
     except (NotSent, Lost, Late):
         return False
+
+
+async def _outcome(answer: Coroutine[Any, Any, T]) -> T | Error:
+    try:
+        return await answer
+    except Error as error:
+        return error

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from random import random
 from typing import Any, Protocol
 
+from hustlex.core.logs import logger
 from hustlex.core.printable import printable
 from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.dial import Where, dial, passing
@@ -15,7 +15,7 @@ from hustlex.drivers.faults import SETTLED_S, Late, Lost, NotSent, demoted, refu
 from hustlex.drivers.pack import join
 from hustlex.errors import Error
 
-_log = logging.getLogger("hustlex.drivers")
+_log = logger("hustlex.drivers")
 _HELLO = join(("HELLO",))
 
 

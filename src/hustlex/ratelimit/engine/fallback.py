@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
 from hustlex.core.breaker import Breaker
+from hustlex.core.logs import logger
 from hustlex.errors import BadReply, Closed, ConfigurationError, Error, Misuse
 from hustlex.ratelimit.engine import replies
 from hustlex.ratelimit.engine.compiler import NORMAL
@@ -17,7 +17,7 @@ from hustlex.ratelimit.engine.receipts import ChargeReceipt
 from hustlex.ratelimit.options import RateLimitOptions
 from hustlex.ratelimit.types import Decision, Outcome, Source
 
-_log = logging.getLogger("hustlex.ratelimit")
+_log = logger("hustlex.ratelimit")
 
 
 class Fallback:

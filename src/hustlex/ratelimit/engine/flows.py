@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ from msgspec.structs import replace
 
 from hustlex.core import check
 from hustlex.core.check import Id
+from hustlex.core.logs import logger
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.core.time import to_ms
 from hustlex.errors import Error, Misuse, Unavailable
@@ -24,7 +24,7 @@ from hustlex.ratelimit.types import Decision, Outcome, PolicyState, Source, Wron
 T = TypeVar("T")
 
 _TRIES = 3
-_log = logging.getLogger("hustlex.ratelimit")
+_log = logger("hustlex.ratelimit")
 
 
 def aligned(

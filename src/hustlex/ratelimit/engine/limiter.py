@@ -46,6 +46,7 @@ class Limiter:
         self._live = clock is server_clock
         self.now: Callable[[], float] = time.monotonic if self._live else lambda: clock() / 1000
         self.compiler = Compiler()
+        self.prefix = prefix
         self.subjects = Subjects(prefix, options, self.now)
         self.fallback = Fallback(options, self.now)
         self._by_identity = self.compiler.by_identity

@@ -15,7 +15,7 @@ _NUMBERS = 5
 
 def read(request: CheckRequest, line: bytes, age_us: int = 0) -> tuple[PolicyState, ...]:
     """Each policy's state, ``age_us`` after the reply. Of a ban: only the policy that bans."""
-    words = [int(word) for word in line.split()]
+    words = list(map(int, line.split()))
     if words[0] == _BANNED:
         return (_ban(request, words[4], words[3] * 1000 - age_us),)
     return tuple([state_of(reading, age_us) for reading in _readings(request, words)])
@@ -23,7 +23,7 @@ def read(request: CheckRequest, line: bytes, age_us: int = 0) -> tuple[PolicySta
 
 def briefs(request: CheckRequest, line: bytes, age_us: int = 0) -> list[Brief]:
     """What clients are told of each policy, ``age_us`` after the reply."""
-    words = [int(word) for word in line.split()]
+    words = list(map(int, line.split()))
     if words[0] == _BANNED:
         return [brief_of(_ban(request, words[4], words[3] * 1000 - age_us))]
     found = []
@@ -44,12 +44,12 @@ def later(request: CheckRequest, line: bytes, passed: int) -> bytes:
 
 def refusing(request: CheckRequest, line: bytes) -> list[Reading]:
     """What the policies that refuse read, shadow ones included, in a reply that is no ban."""
-    return [reading for reading in _readings(request, [int(word) for word in line.split()]) if reading.over]
+    return [reading for reading in _readings(request, list(map(int, line.split()))) if reading.over]
 
 
 def remaining(request: CheckRequest, line: bytes) -> int:
     """Units left of the only policy, in a reply that is no ban."""
-    reading = next(_readings(request, [int(word) for word in line.split()]))
+    reading = next(_readings(request, list(map(int, line.split()))))
     return ARITHMETIC[reading.policy.algorithm].waits(reading).remaining
 
 

@@ -118,7 +118,8 @@ class _Strict:
         width = -(-window // seen.policy.buckets)
         # Until a bucket of age 0 has left the span, and the one behind it.
         newborn = (seen.now_ms // width - (-window // width) + 1) * width - seen.now_ms
-        return Waits(remaining, *(max(0, newborn - age * width) * _MS for age in (freeing, oldest, newest)))
+        retry, more, reset = newborn - freeing * width, newborn - oldest * width, newborn - newest * width
+        return Waits(remaining, max(0, retry) * _MS, max(0, more) * _MS, max(0, reset) * _MS)
 
 
 class _Log:

@@ -41,6 +41,7 @@ _UNITS = {
 }
 _LENGTHS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words}
+_LONGEST_RULE = 4_096
 _AMOUNT = re.compile(r"(\d{1,15})/(\d{0,15})([a-z]+)")
 _LIFE = re.compile(r"(\d{1,15})([a-z]+)")
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~@+=/-]|\{[a-z_]+\}|\{[a-z_]+:path\}$)*")
@@ -75,7 +76,7 @@ def parse_rule(text: str, *, name: str = "", **more: Any) -> Rule:
     have no words. Raises Misuse that shows the place and what could stand there.
     """
     check.instance("rule", text, str)
-    return _Reader(text).rule(check.text("name", name, blank=True), more)
+    return _Reader(check.unicode("rule", text, longest=_LONGEST_RULE)).rule(check.text("name", name, blank=True), more)
 
 
 def duration(text: str) -> timedelta:

@@ -16,7 +16,6 @@ policy's.
 from __future__ import annotations
 
 import json
-import logging
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 import msgspec
 
 from hustlex.core import check
+from hustlex.core.logs import logger
 from hustlex.errors import ConfigurationError, Error
 from hustlex.ratelimit.policy.policy import Penalty
 from hustlex.ratelimit.policy.rule_parser import Rule, duration, parse_rule
@@ -32,7 +32,7 @@ from hustlex.ratelimit.policy.rule_parser import Rule, duration, parse_rule
 _FIELDS = frozenset(
     {"reserve", "penalty", "prefetch", "local_deny", "shadow", "count_denied", "on_error", "overridable"}
 )
-_log = logging.getLogger("hustlex.ratelimit")
+_log = logger("hustlex.ratelimit")
 
 
 class Reloaded(msgspec.Struct, frozen=True):

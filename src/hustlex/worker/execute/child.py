@@ -72,12 +72,16 @@ def serve(pipe: Connection, module: str) -> None:
     with suppress(Exception):  # the call will tell
         import_module(module)
     pipe.send_bytes(b"ready")
+    own = os.getpid()
     while True:
         try:
             request = pipe.recv_bytes()
-        except EOFError:
+        except (EOFError, ConnectionError):
             return
-        pipe.send_bytes(msgspec.msgpack.encode(_answer(msgspec.msgpack.decode(request, type=ChildCall))))
+        answer = msgspec.msgpack.encode(_answer(msgspec.msgpack.decode(request, type=ChildCall)))
+        if os.getpid() != own:
+            os._exit(0)  # a copy that the function forked: its answer would be taken for that of the next call
+        pipe.send_bytes(answer)
 
 
 def _die_with_parent() -> None:

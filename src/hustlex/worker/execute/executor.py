@@ -8,7 +8,6 @@ and another takes the next job. Each handler has its own copy of the context var
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from types import coroutine
 from typing import Any, cast
 
 from hustlex.core.faults import as_exception, loggable
+from hustlex.core.logs import logger
 from hustlex.jobs.define.signals import RevokeTask, SkipRetry, is_or_follows
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.attempt_errors import Canceled
@@ -27,7 +27,7 @@ from hustlex.worker.execute.outcomes import OutcomePolicy
 from hustlex.worker.journal import line_of
 from hustlex.worker.queue_state import LeasedTask
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 _SLICE_S = 0.005
 """After this long without a wait, let the loop do other things."""

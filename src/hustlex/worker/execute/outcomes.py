@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from random import randrange
 
@@ -10,6 +9,7 @@ import msgspec
 
 from hustlex.core.check import duration
 from hustlex.core.faults import loggable
+from hustlex.core.logs import logger
 from hustlex.core.printable import printable
 from hustlex.core.time import to_ms
 from hustlex.jobs.define.backoff import default_delay
@@ -29,7 +29,7 @@ from hustlex.worker.execute.failures import FailureTally
 from hustlex.worker.journal import attempt_ended, text_of
 from hustlex.worker.queue_state import Ack, LeasedTask
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 _LONGEST_PAUSE_S = 300
 _MOST_TYPES = 10_000
 

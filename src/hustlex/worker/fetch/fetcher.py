@@ -8,11 +8,11 @@ third exchange makes them known: who waits leases nothing.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs.lease.ops import NO_PAST, Past
@@ -33,7 +33,7 @@ from hustlex.worker.limits.allocation import Slots
 from hustlex.worker.queue_state import LeasedTask, QueueState
 from hustlex.worker.service import FOREVER, Service
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 _COUNT = 2
 _GATHER_S = 0.002
 _STOCK_S = 0.003
@@ -182,11 +182,12 @@ class Fetcher:
             jobs.append(job)
         self._admission.take(jobs, with_past=bool(pasts))
 
-    def sleepers(self, requests: Iterable[QueueRequest]) -> None:
-        """Let the waiters watch those of the queues asked that have nothing more."""
-        for request in requests:
-            if not request.queue.awake:
-                self._waiters[request.queue].wake()
+    def sleepers(self, requests: Sequence[QueueRequest]) -> bool:
+        """Let the waiters watch those of the queues asked that have nothing more. Whether that is all of them."""
+        asleep = [request.queue for request in requests if not request.queue.awake]
+        for queue in asleep:
+            self._waiters[queue].watch()
+        return len(asleep) == len(requests)
 
 
 class FetchLoop(Service):
@@ -219,9 +220,11 @@ class FetchLoop(Service):
             answers = await self._driver.run_many([request.op for request in requests])
         finally:
             failure = self._take_in(requests, answers)
-        self._fetcher.sleepers(requests)
+        asleep = self._fetcher.sleepers(requests)
         if failure is not None:
             raise failure
+        if asleep:
+            await asyncio.sleep(0)  # nothing more to ask for: what was leased starts before anything is planned again
         return 0
 
     def _take_in(self, requests: list[QueueRequest], answers: list[Any]) -> Error | None:

@@ -54,6 +54,11 @@ class Waiter(Service):
         self._report()
         return FOREVER
 
+    def watch(self) -> None:
+        """The queue fell asleep. One that waits already goes on: rung for, it would look in vain before the lease."""
+        if self.resting:
+            self.wake()
+
     def _report(self) -> None:
         self._queue.wake()
         self._woken()

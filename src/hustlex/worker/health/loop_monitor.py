@@ -6,7 +6,6 @@ A short block is noted by who runs the handler; a long one is seen by a thread, 
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import threading
 import traceback
@@ -14,6 +13,7 @@ from collections import deque
 from types import FrameType
 
 from hustlex.core.faults import loggable
+from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs.wire import TaskMessage
@@ -23,7 +23,7 @@ from hustlex.worker.journal import line_of
 from hustlex.worker.maintain.heartbeat import Heartbeat
 from hustlex.worker.queue_state import LeasedTask
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 _EVERY_S = 1.0
 _STUCK_S = 2.0

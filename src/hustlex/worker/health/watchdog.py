@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from hustlex.core.faults import loggable
+from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver, Effect, command
 from hustlex.errors import Error, Unavailable
 from hustlex.jobs.define.hooks import HealthCheck
@@ -18,7 +18,7 @@ from hustlex.worker.journal import line_of
 from hustlex.worker.queue_state import QueueState
 from hustlex.worker.service import Service
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 _EVERY_S = 5.0
 _NO_LEASE_S = 15.0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from hustlex.core.faults import describe, loggable, words
+from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error, Misuse
 from hustlex.jobs import functions
@@ -26,7 +26,7 @@ from hustlex.worker.queue_state import QueueState
 from hustlex.worker.service import FOREVER, Service
 from hustlex.worker.threads import Threads
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 _LONGEST_S = 7.0
 _AT_ONCE = 3

@@ -6,10 +6,10 @@ failed.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
+from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.errors import Error, OutcomeUnknown
 from hustlex.jobs.keys import QueueKeys
@@ -21,7 +21,7 @@ from hustlex.worker.queue_state import QueueState
 
 _EVERY_S = 10.0
 _FAILURES_EVERY_S = 2.0
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 Told = tuple[QueueKeys, list[FailureCount]]
 

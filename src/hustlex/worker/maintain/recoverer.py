@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver
 from hustlex.jobs.lease import maintain
 from hustlex.jobs.wire import WireError, decode_task
@@ -17,7 +17,7 @@ from hustlex.worker.maintain.heartbeat import Heartbeat
 from hustlex.worker.queue_state import LeasedTask, QueueState
 from hustlex.worker.service import FOREVER, Service
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 
 class Recoverer(Service):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.core.telemetry import tell_fired
 from hustlex.errors import Error
@@ -23,7 +23,7 @@ from hustlex.worker.maintain.heartbeat import this_host
 from hustlex.worker.periodic.entry import Entry
 from hustlex.worker.service import Service
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 _BEAT_S = 10.0
 _LIFE_S = 20

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 
+from hustlex.core.logs import logger
 from hustlex.errors import Error, Misuse, Timeout
 from hustlex.jobs import functions
 from hustlex.jobs.checks import declared
@@ -20,7 +20,7 @@ from hustlex.worker.periodic.dispatcher import ScheduleDispatcher
 from hustlex.worker.service import Service
 from hustlex.worker.threads import Threads
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 PATIENCE_S = 60.0
 """With a provider."""

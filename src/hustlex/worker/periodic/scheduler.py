@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import timedelta
 
 from hustlex.core import check
 from hustlex.core.answer.aio import answering
+from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error
@@ -17,7 +17,7 @@ from hustlex.worker.periodic.dispatcher import ScheduleDispatcher
 from hustlex.worker.periodic.provider import Manager, Provider
 from hustlex.worker.service import Service
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 _ASK_EVERY = timedelta(minutes=3)
 
