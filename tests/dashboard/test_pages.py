@@ -48,7 +48,7 @@ async def test_an_unserved_queue_needs_attention(hx: Any, person: Callable[..., 
     await hx.jobs.enqueue("sms:send", queue="sms")
     ada = person("read")
     await ada.open("/")
-    assert "queue sms: nobody serves it, 1 task waits" in ada.shown and "(1!)" in ada.shown
+    assert "queue sms: nobody serves it, 1 task waits" in ada.shown
     await ada.open("/queues/sms")
     assert "unserved" in ada.shown and "No living worker takes this queue" in ada.shown
 
@@ -64,7 +64,7 @@ async def test_a_worker_that_does_not_answer_needs_attention(hx: Any, person: Ca
         await hx.driver.run(op)
     ada, bola = person("read"), person("read", queues=("gigs",))
     await ada.open("/")
-    assert "worker app-7:4711: queue wallets: its keys are wrong" in ada.shown and "(2!)" in ada.shown
+    assert "worker app-7:4711: queue wallets: its keys are wrong" in ada.shown
     assert "wallets:pay keeps the event loop of a worker for 3.0 s" in ada.shown
     await ada.open("/workers")
     assert "50.0 MiB" in ada.shown and "queue wallets: its keys are wrong; wallets:pay kept" in ada.shown

@@ -29,6 +29,7 @@ from hustlex.dashboard.live import LiveHub
 from hustlex.dashboard.names import path_and_query
 from hustlex.dashboard.operators import Access, Operator, as_operator
 from hustlex.dashboard.pages.audit import wanted
+from hustlex.dashboard.patrol import Patrol
 from hustlex.dashboard.render import ASSETS, Renderer
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.routes import PageRoute, match
@@ -89,7 +90,7 @@ class Dashboard:
         self._access: Access = access or self._signin  # type: ignore[assignment]
         self._audit = Audit(front.driver, hx.prefix)
         self._runner = BulkRunner(self._audit)
-        self._tails = Tails()
+        self._tails, self._patrol = Tails(), Patrol(front)
         self._renderer = Renderer(title, production=in_production())
         self._hub = LiveHub()
         routes = [
@@ -299,7 +300,7 @@ class Dashboard:
         root, still_may = request.scope.get("root_path", ""), partial(self._still, request, operator)
         return PageRequest(
             self._front, operator, self._formatter, root, params, query, runner=self._runner, still_may=still_may,
-            tails=self._tails, rules=self._rules, channels=self._channels,
+            tails=self._tails, patrol=self._patrol, rules=self._rules, channels=self._channels,
         )  # fmt: skip
 
     def _closed(self, request: Request) -> Response:

@@ -27,14 +27,14 @@ _LONG_BLOCK_S = 1.0
 JOB_RULES = ("workers", "unserved", "waiting", "orphans", "quarantine", "paused", "full", "archive", "failing")
 ROOM_RULES = ("codes", "cache", "limits")
 RULES = (*JOB_RULES, "cron", "errors", *ROOM_RULES)
-"""By which something needs attention."""
+"""By which something needs attention. The console's home knows four more: doctor, refused, claims, breakers."""
 
 
 class Trouble(msgspec.Struct, frozen=True):
     """One thing to look at."""
 
     rule: str
-    """One of ``RULES``."""
+    """One of ``RULES``, or of home's own."""
     level: str
     """fail or warn."""
     words: str
