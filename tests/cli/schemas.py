@@ -59,6 +59,7 @@ def main() -> None:
         os.chdir(folder)
         os.environ.update(seeded.environment(server.url))
         Path("limits.toml").write_text(seeded.RULES)
+        Path("codes.py").write_text(seeded.CODES)
         for path in ANSWERS:
             with seeded.opened(server.url) as hx:
                 seeded.emptied(server.url)

@@ -87,6 +87,8 @@ def _put(key: str, *fields: Any) -> Any:
 
 RULES = '[pay]\nrule = "1/minute"\npenalty = {strikes = 1, per = "1min", ban = "1h"}\n'
 """What examples call limits.toml."""
+CODES = "async def send_again(to):\n    return None\n"
+"""What examples call the module codes."""
 
 
 def emptied(url: str) -> None:

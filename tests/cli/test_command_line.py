@@ -42,6 +42,7 @@ ODD = ("", "\udcff", "☃" * 300)
 def seed(url: str, raw: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "limits.toml").write_text(seeded.RULES)
+    (tmp_path / "codes.py").write_text(seeded.CODES)
     for name, value in seeded.environment(url).items():
         monkeypatch.setenv(name, value)
     seeded.restored(url, raw)

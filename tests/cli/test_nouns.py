@@ -80,6 +80,17 @@ def test_a_phone_is_looked_at_and_unlocked_without_standing_in_the_shell(hx: Hus
     run("otp", "unlock", PHONE, "--lane", "odd", code=2)
 
 
+def test_a_code_is_sent_again_by_the_application(run: Run, answer: Run) -> None:
+    Path("sending.py").write_text(
+        "def resend(to):\n    assert to == '+2348031234567'\ndef no(to):\n    return False\ndef odd(to):\n    1 / 0\n"
+    )
+    assert answer("otp", "resend", "-", "--by", "sending", typed=PHONE) == {"changed": True}
+    assert "the application refused it" in str(run("otp", "resend", PHONE, "--by", "sending:no", code=5).exception)
+    told = run("otp", "resend", PHONE, "--by", "sending:odd", code=9)
+    assert "the application failed" in str(told.exception) and PHONE not in str(told.exception)
+    run("otp", "resend", PHONE, "--by", "sending:nothing", code=2)
+
+
 def test_sessions_are_listed_explained_and_revoked(hx: HustleX, run: Run, answer: Run) -> None:
     pair = hx.tokens.login("u7", device="Pixel 9", ip="203.0.113.9")
     found = answer("session", "ls", "u7")

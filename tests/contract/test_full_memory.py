@@ -22,6 +22,7 @@ from hustlex.errors import Full
 from hustlex.events import ops as events
 from hustlex.events import presence_ops
 from hustlex.events.names import ChannelTemplate
+from hustlex.idempotency import Scope
 from hustlex.pins import PinOptions
 from hustlex.pins import ops as pins
 from hustlex.ratelimit import Penalty, Policy
@@ -40,6 +41,7 @@ STILL = {
     *("idempotency.renew", "idempotency.complete", "idempotency.abandon"),
     *("otp.verify", "otp.consume_grant", "otp.cancel", "otp.unlock", "pins.attempt", "pins.reset"),
     *("ratelimit.release", "ratelimit.reset", "ratelimit.ban", "cache.turn", "cache.soften", "cache.expire"),
+    "idempotency.release",
 }
 """What takes rights away, acknowledges, frees, or ends what has begun."""
 NOT = {
@@ -129,6 +131,11 @@ def run_more(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -
     hx.tokens.prove(proof, "GET", "https://x.test/", access=pair.access)
     strict = Policy("strict", 1, timedelta(minutes=1), penalty=Penalty())
     hx.ratelimit.inspector.ban(strict, "u1", endpoint="/x", length=timedelta(minutes=1))
+    hx.otp.close_breaker("cc:NG")
+    hx.idempotency.begin("a-key", Scope("u1", "POST", "/pay"), body=b"{}")
+    clock.advance(timedelta(minutes=5))
+    for claim in hx.idempotency.inspector.unfinished().claims:
+        hx.idempotency.inspector.release(claim.record, fence=claim.fence)
 
 
 @pytest.mark.timeout(120)

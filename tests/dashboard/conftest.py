@@ -141,7 +141,7 @@ async def place(hx: HustleX) -> AsyncIterator[str]:
     await planned(hx)
     done = {"queue": "low", "detail": HOSTILE, "before": HOSTILE, "after": HOSTILE}
     await Audit(hx.driver, hx.prefix).note(Operator("act", HOSTILE), "done", "pause", HOSTILE, **done)
-    console = Dashboard(hx, rules=[RULE, BENT], channels=["users:{user}"])
+    console = Dashboard(hx, rules=[RULE, BENT], channels=["users:{user}"], resend=lambda _: None)
     async with serving(console) as address:
         yield f"{address}/enter#{await console.sign_in_token(Operator('act', 'ada'))}"
 

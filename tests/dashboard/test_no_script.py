@@ -72,6 +72,7 @@ BULK = (
 )
 REST = (
     Step("unlock", "/people", {"phone": LOCKED}),
+    Step("resend", "/people", {"phone": LOCKED}),
     Step("revoke", "/people", {"user": "u2"}),
     Step("revoke_all", "/people", {"user": "u2"}),
     Step("reset_pin", "/people", {"user": "u2"}),

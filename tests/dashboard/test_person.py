@@ -13,6 +13,7 @@ from hustlex.app import HustleX
 from hustlex.dashboard import Dashboard, Operator
 from hustlex.errors import Misuse
 from hustlex.idempotency import ClaimPage, ClaimState, Response, Scope
+from hustlex.otp import Issued
 from hustlex.people.person import PersonState
 from hustlex.people.timeline import answers, timeline
 from hustlex.ratelimit import Penalty, parse_rule
@@ -33,11 +34,11 @@ async def hx(url: str) -> AsyncIterator[HustleX]:
         yield front
 
 
-def operator(hx: HustleX, level: Any = "act", rules: Any = RULES, **more: Any) -> Person:
+def operator(hx: HustleX, level: Any = "act", rules: Any = RULES, resend: Any = None, **more: Any) -> Person:
     async def who(_: Any) -> Operator:
         return Operator(level, "ada", **more)
 
-    return Person(Dashboard(hx, access=who, rules=rules, channels=["users:{user}"]))
+    return Person(Dashboard(hx, access=who, rules=rules, channels=["users:{user}"], resend=resend))
 
 
 def text(html: str) -> str:
@@ -107,6 +108,47 @@ async def test_a_caller_is_banned_and_gets_a_limit_of_its_own_and_both_are_taken
     await ada.open("/audit")
     assert re.search("banned for (2 h|1 h 59 m)", ada.shown) and "a limit of its own, 4" in ada.shown
     assert f"caller={hx.reference('203.0.113.7')}" in ada.shown and "203.0.113.7" not in ada.shown
+
+
+async def test_a_code_is_sent_again_by_the_application_and_shown_to_nobody(hx: HustleX, url: str) -> None:
+    asked, codes = list[Any](), list[str]()
+
+    async def send_again(to: Any) -> Any:
+        asked.append(to)
+        if to == "+2348031234569":
+            raise KeyError(to)
+        answer = await hx.otp.issue(to)
+        if isinstance(answer, Issued):
+            codes.append((await hx.otp.open(answer.challenge)).or_raise().code)
+        return answer
+
+    ada, given = operator(hx, resend=send_again), {"phone": PHONE, "back": "/people"}
+    await ada.open("/people")
+    await ada.post("/people", phone=PHONE)
+    assert "Send a code again" in ada.shown
+    await ada.post("/confirm", verb="resend", **given)
+    assert "as if its owner had asked" in ada.shown
+    await ada.press("resend", **given)
+    assert "The application was asked to send it." in ada.shown and len(codes) == 1
+    answer = await ada.press("resend", **given)
+    assert answer.status_code == 409 and "nothing was sent: the answer was Cooldown" in text(ada.shown)
+    answer = await ada.press("resend", phone="+2348031234569", back="/people")
+    assert answer.status_code == 503 and "the application failed" in ada.shown and "+23480" not in text(ada.shown)
+    assert asked == [PHONE, PHONE, "+2348031234569"]
+    await ada.open("/audit")
+    assert f"phone={hx.reference(PHONE)}" in ada.shown and PHONE not in ada.shown and codes[0] not in ada.shown
+    assert "0 sent in 24 h" in ada.shown and "1 sent in 24 h" in ada.shown
+    reader = operator(hx, "read", resend=send_again)
+    await reader.open("/people")
+    assert (await reader.press("resend", **given)).status_code == 403 and len(asked) == 3
+
+
+async def test_without_the_applications_function_the_page_says_what_to_do_instead(hx: HustleX) -> None:
+    ada = operator(hx)
+    await ada.open("/people")
+    await ada.post("/people", phone=PHONE)
+    assert "was not told how to send a code again" in ada.shown and "Send a code again" not in ada.shown
+    assert (await ada.press("resend", phone=PHONE, back="/people")).status_code == 400
 
 
 async def test_a_limit_is_reset_and_the_timeline_says_by_whom(hx: HustleX) -> None:

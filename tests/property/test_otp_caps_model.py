@@ -253,7 +253,9 @@ class Crowd(RuleBasedStateMachine):
         stored = self.raw.hgetall(f"otp:{{{PFX_TAG}}}:cap")
         for kind, ring in ((b"c", self.prefix.taken), (b"s", self.prefix.sends), (b"v", self.prefix.rights)):
             newest = self.now // ring.width
-            found = {int(name[1:]): int(value) for name, value in stored.items() if name[:1] == kind}
+            found = {
+                int(name[1:]): int(value) for name, value in stored.items() if name[:1] == kind and name[1:].isdigit()
+            }
             assert sum(count for number, count in found.items() if number >= newest - 20) == ring.live(self.now)
         assert units(self.raw, PFX_TAG) >= 0
         for key, life in lives_ms(self.raw, "*:cap").items():

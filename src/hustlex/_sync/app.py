@@ -195,7 +195,7 @@ class HustleX(OneStyle):
         """One-time passwords. Raises ConfigurationError when no secret was given.
 
         Doors: issue, resend, verify, cancel, open, delivery_report, consume_grant, unlock, verify_phone, totp_enrol,
-        totp_verify, totp_reseal.
+        totp_verify, totp_reseal, close_breaker.
         """
         from hustlex._sync.otp import Otp
         from hustlex.otp.rules import in_region

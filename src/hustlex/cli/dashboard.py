@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from hustlex.cli.backend import load_attribute
 from hustlex.cli.client import CacheUrl, Prefix, Url
 from hustlex.cli.ports import check_free
 from hustlex.cli.values import me
@@ -38,6 +39,9 @@ def dashboard(
     rules: Annotated[
         Path | None, typer.Option(help="Limits of the application (.toml, .json), for the page of one person")
     ] = None,
+    resend: Annotated[
+        str | None, typer.Option(help="The application's function that sends a code again, as app.codes:send_again")
+    ] = None,
 ) -> None:
     """Serve the console until SIGTERM or Ctrl-C, and print a link that signs in once, within 15 minutes.
 
@@ -51,12 +55,28 @@ def dashboard(
     names = allow_host or [f"{known}:{port}" for known in ("localhost", "127.0.0.1", "[::1]", host)]
     place = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(settings, host, port, names, title, level, name or me(), place, token, token_file, rules))
+        asyncio.run(
+            _serve(
+                settings,
+                host,
+                port,
+                names,
+                title,
+                level,
+                name or me(),
+                place,
+                token,
+                token_file,
+                rules,
+                load_attribute(resend, "resend") if resend else None,
+            )
+        )
 
 
 async def _serve(
     settings: Settings, host: str, port: int, names: list[str], title: str, level: Literal["read", "act"], name: str,
     place: str, only_token: bool, token_file: Path | None, rules: Path | None,
+    resend: Any,
 ) -> None:  # fmt: skip
     import uvicorn
 
@@ -68,7 +88,7 @@ async def _serve(
         settings.url, cache_url=settings.cache_url, prefix=settings.prefix, timeout=_PATIENCE, strict_memory=False,
         **settings.secrets(),
     ) as hx:  # fmt: skip
-        console = Dashboard(hx, title=title, hosts=names, rules=Rulebook(rules) if rules else ())
+        console = Dashboard(hx, title=title, hosts=names, rules=Rulebook(rules) if rules else (), resend=resend)
         link = f"{place}/enter#{await console.sign_in_token(Operator(level, name))}"
         _hand_over(link, token_file)
         if only_token:

@@ -8,6 +8,7 @@ import typer
 
 from hustlex.cli.client import Prefix, Url, opened
 from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_done, print_fields, print_json, print_table, typed
+from hustlex.core import check
 from hustlex.errors import Misuse
 
 if TYPE_CHECKING:
@@ -134,6 +135,25 @@ def unlock(
     with opened(url, prefix=prefix) as hx:
         done = hx.otp.unlock(destination(phone), "known" if lane == "known" else "anon")
     print_done(done, "otp.unlock/1", as_json=as_json)
+
+
+@otp.command()
+def resend(
+    phone: Phone,
+    by: Annotated[str, typer.Option(help="The application's function that sends it, as codes:send_again")],
+    as_json: AsJson = False,
+) -> None:
+    """Have the application send a code again: to this phone alone, within the same limits; nobody sees the code.
+
+    Example: echo +2348031234567 | hustlex otp resend - --by codes:send_again
+    """
+    import asyncio
+
+    from hustlex.cli.backend import load_attribute
+    from hustlex.people.resend import send_again
+
+    asyncio.run(send_again(check.function("--by", load_attribute(by, "resend")), typed(phone)))
+    print_done(True, "otp.resend/1", as_json=as_json)
 
 
 def destination(phone: str) -> str | Email:

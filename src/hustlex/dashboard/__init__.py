@@ -17,5 +17,6 @@ require("hustlex.dashboard", "dashboard", "starlette", "jinja2")
 from hustlex.core.redact import Formatter, Redacted, Redactor, What
 from hustlex.dashboard.app import Dashboard
 from hustlex.dashboard.operators import Access, Level, Operator
+from hustlex.people.resend import Resend
 
-__all__ = ["Access", "Dashboard", "Formatter", "Level", "Operator", "Redacted", "Redactor", "What"]
+__all__ = ["Access", "Dashboard", "Formatter", "Level", "Operator", "Redacted", "Redactor", "Resend", "What"]

@@ -15,6 +15,7 @@ from hustlex.dashboard.targets import Target, changes_of
 from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.jobs import Enqueued, State, TooLate
 from hustlex.people.person import destination
+from hustlex.people.resend import send_again
 
 Weight = Literal["light", "medium", "heavy"]
 
@@ -135,6 +136,12 @@ async def _unlock(request: PageRequest, target: Target) -> None:
     await request.hx.otp.unlock(destination(target.phone), lane)
 
 
+async def _resend(request: PageRequest, target: Target) -> None:
+    if request.resend is None:
+        raise Misuse("nobody told this console how a code is sent again", hint="Dashboard(..., resend=...)")
+    await send_again(request.resend, target.phone)
+
+
 async def _revoke(request: PageRequest, target: Target) -> None:
     await request.hx.tokens.revoke_session(target.user, target.session)
 
@@ -243,6 +250,16 @@ ACTS: dict[str, Act] = {
     "clone": Act("Clone", "light", _TASK, _clone, "This is the new task.", takes=("changes", "to")),
     "unlock": Act(
         "Unlock", "medium", ("phone", "lane"), _unlock, "It is unlocked.", "Wrong codes are forgotten.", "people"
+    ),
+    "resend": Act(
+        "Send a code again",
+        "medium",
+        ("phone",),
+        _resend,
+        "The application was asked to send it.",
+        "A message goes to this phone or address alone, as if its owner had asked, and counts as theirs. Nobody here "
+        "sees the code: never ask for it, and send none for somebody who may not be its owner.",
+        "people",
     ),
     "revoke": Act("Log out", "medium", ("user", "session"), _revoke, "The session has ended.", _LOST, "people"),
     "revoke_all": Act(

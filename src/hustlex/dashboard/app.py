@@ -43,6 +43,7 @@ from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Conflict, Denied, Error, Misuse, NotFound
 from hustlex.events.names import ChannelTemplate
 from hustlex.jobs.search.query import LONGEST
+from hustlex.people.resend import Resend
 from hustlex.ratelimit import Policy, Rule, Rulebook, parse_rule
 
 _FOREIGN = "This form is not one of ours, or older than a day: load the page anew."
@@ -63,6 +64,8 @@ class Dashboard:
     formatter: sees every value that somebody else wrote before it is shown; default ``Redactor``.
     rules: limits, as given to ``RateLimitMiddleware``: what is left of those per user stands on a person's page.
     channels: names of one person's channels, as ``users:{user}``: who listens to them stands there, too.
+    resend: sends the person behind a phone or address a code again, see ``Resend``; None: the page says what to do
+        instead.
 
     Closed by default: nothing is shown to whom ``access`` does not know. Raises Misuse.
     """
@@ -77,11 +80,13 @@ class Dashboard:
         formatter: Formatter | None = None,
         rules: Rulebook | Iterable[str | Rule] = (),
         channels: Iterable[str] = (),
+        resend: Resend | None = None,
     ) -> None:
         check.instance("hx", hx, HustleX)
         check.text("title", title)
         self._rules = rules if isinstance(rules, Rulebook) else tuple(map(_parsed, check.several("rules", rules)))
         self._channels = tuple(map(_of_person, check.several("channels", channels)))
+        self._resend = resend if resend is None else check.function("resend", resend)
         self._hx = hx
         self._formatter = formatter or Redactor()
         self._front = front = cost.counted(hx)
@@ -300,7 +305,7 @@ class Dashboard:
         root, still_may = request.scope.get("root_path", ""), partial(self._still, request, operator)
         return PageRequest(
             self._front, operator, self._formatter, root, params, query, runner=self._runner, still_may=still_may,
-            tails=self._tails, patrol=self._patrol, rules=self._rules, channels=self._channels,
+            tails=self._tails, patrol=self._patrol, rules=self._rules, channels=self._channels, resend=self._resend,
         )  # fmt: skip
 
     def _closed(self, request: Request) -> Response:

@@ -18,6 +18,7 @@ from hustlex.errors import NotFound
 from hustlex.events.names import ChannelTemplate
 from hustlex.jobs.search import match
 from hustlex.people.person import Rules
+from hustlex.people.resend import Resend
 
 if TYPE_CHECKING:
     from hustlex.app import HustleX
@@ -50,6 +51,8 @@ class PageRequest(msgspec.Struct, frozen=True):
     """Limits that are looked at for one person."""
     channels: tuple[ChannelTemplate, ...] = ()
     """Channels of one person."""
+    resend: Resend | None = None
+    """Sends a person a code again."""
 
     def url(self, *parts: str, **query: object) -> str:
         """An address of ours: names are coded, empty values left out."""

@@ -111,6 +111,8 @@ async def _person(request: PageRequest, verb: str, target: Target) -> str:
     if not target.phone:
         return ""
     lanes = (await request.hx.otp.inspector.phone(destination(target.phone))).lanes
+    if verb == "resend":
+        return f"{sum(each.sends for each in lanes)} sent in 24 h"
     lane = next((each for each in lanes if each.lane == target.lane), None)
     if lane is None:
         return ""
