@@ -45,6 +45,8 @@ async def test_an_act_is_told_with_how_it_stood_before_and_after(hx: Any, person
     ada = person("act")
     for verb, fields, before, after in (
         ("pause", {"queue": "default"}, "not paused, 1 scheduled", "paused, 1 scheduled"),
+        ("limit_queue", {"queue": "default", "most": "900"}, "paused, 1 scheduled", "paused, limit 900, 1 scheduled"),
+        ("lift_limit", {"queue": "default"}, "paused, limit 900, 1 scheduled", "paused, 1 scheduled"),
         ("merge", {"queue": "default", "task": "t1", "changes": '{"b": "xx"}'}, "payload of 7 ", "payload of 16 "),
         ("run", {"queue": "default", "task": "t1"}, "scheduled, 0 of 25 retries", "pending, 0 of 25 retries"),
         ("delete", {"queue": "default", "task": "t1"}, "pending", "not there"),
@@ -62,7 +64,7 @@ async def test_an_act_is_told_with_how_it_stood_before_and_after(hx: Any, person
     await ada.press("run", queue="default", task="gone", back="/people")
     await ada.open("/audit")
     assert rows(ada.shown)[0][3:] == ["failed NotFound", "not there", "-"]
-    assert "intent" not in ada.shown and len(rows(ada.shown)) == 10  # one line for each act
+    assert "intent" not in ada.shown and len(rows(ada.shown)) == 12  # one line for each act
 
 
 async def test_entries_are_found_by_who_what_and_when(hx: Any, raw: redis.Redis, person: Callable[..., Person]) -> None:

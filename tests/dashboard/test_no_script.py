@@ -46,6 +46,8 @@ class Step(msgspec.Struct, frozen=True):
 JOBS = (
     Step("pause", QUEUE),
     Step("resume"),
+    Step("limit_queue", typed={"most": "900"}),
+    Step("lift_limit"),
     Step("run", "/tasks/acts/run"),
     Step("archive", "/tasks/acts/archive"),
     Step("delete", "/tasks/acts/delete"),

@@ -137,6 +137,8 @@ async def test_what_cannot_be_done_says_so(hx: Any, person: Callable[..., Person
         ("run", {"queue": "default", "task": "a"}, 409),
         ("run", {"queue": "default", "task": "nothing"}, 404),
         ("run", {"queue": "default"}, 400),
+        ("limit_queue", {"queue": "default", "most": "-1"}, 400),
+        ("limit_queue", {"queue": "default", "most": "many"}, 400),
         ("explode", {}, 400),
         ("run_all", {"queue": "default", "state": "nonsense", "typed": "default"}, 400),
     ):

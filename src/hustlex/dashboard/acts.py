@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from hustlex.core import check
-from hustlex.dashboard import bulk_acts, limit_acts
+from hustlex.dashboard import bulk_acts, job_acts, limit_acts
 from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.request import PageRequest
 from hustlex.dashboard.targets import Target, changes_of
@@ -232,6 +232,22 @@ ACTS: dict[str, Act] = {
     "delete_all": Act("Delete all", "heavy", _STATE, _delete_all, "are deleted.", _LOST, takes=_GROUP),
     "delete_queue": Act(
         "Delete queue", "heavy", ("queue",), _delete_queue, "The queue is deleted.", f"With all its tasks. {_LOST}"
+    ),
+    "limit_queue": Act(
+        "Limit the queue",
+        "medium",
+        ("queue", "most"),
+        job_acts.limit_queue,
+        "The queue is limited.",
+        "While so many tasks are unfinished, every producer in Python is refused more; Go's are not.",
+    ),
+    "lift_limit": Act(
+        "Lift the limit",
+        "medium",
+        ("queue",),
+        job_acts.lift_limit,
+        "The queue has no limit any more.",
+        "It takes any number of tasks again, as long as the server has memory.",
     ),
     "plan_bulk": Act(
         "Look for tasks",

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hustlex.core import check
 from hustlex.dashboard.request import PageRequest
+from hustlex.dashboard.targets import Target, whole_of
 from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.people.person import bendable, declared_limits, limited
 from hustlex.ratelimit import Policy, Rule
 from hustlex.ratelimit.policy.rule_parser import duration
-
-if TYPE_CHECKING:
-    from hustlex.dashboard.targets import Target
-
-_MOST_DIGITS = 15
 
 
 async def reset(request: PageRequest, target: Target) -> None:
@@ -45,9 +39,7 @@ async def lift(request: PageRequest, target: Target) -> None:
 
 async def bend(request: PageRequest, target: Target) -> None:
     """Give the caller a limit of its own, for a time."""
-    if not (target.most.isascii() and target.most.isdecimal() and len(target.most) <= _MOST_DIGITS):
-        raise Misuse("the limit is no number", hint="type a whole number, 1 or more")
-    await _set(request, target, int(target.most))
+    await _set(request, target, whole_of(target.most))
 
 
 async def unbend(request: PageRequest, target: Target) -> None:

@@ -76,7 +76,8 @@ async def _task(request: PageRequest, target: Target) -> Standing:
 def _counted(queue: QueueSummary) -> list[str]:
     counts = [(getattr(queue, state), state) for state in _STATES]
     told = [f"{count:,} {state}" for count, state in counts if count]
-    return ["paused" if queue.paused else "not paused", *(told or ["empty"])]
+    limit = [f"limit {queue.limit:,}"] if queue.limit is not None else []
+    return ["paused" if queue.paused else "not paused", *limit, *(told or ["empty"])]
 
 
 async def _entry(request: PageRequest, target: Target) -> Standing:

@@ -19,6 +19,7 @@ FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane",
           "cache", "key", "tag", "claim", "fence", "breaker",
           "caller", "ban", "most", "length")  # fmt: skip
 """What a target is named by."""
+_MOST_DIGITS = 15
 PRIVATE = ("user", "phone", "key", "caller")
 
 
@@ -78,6 +79,13 @@ def _written(request: PageRequest, name: str, value: str) -> str:
         return "?"
     kinds: dict[str, Any] = {"query": "audit", "group": "group", "channel": "audit", "tag": "audit"}
     return str(request.show(What(kinds[name], value)).value) if name in kinds else value
+
+
+def whole_of(text: str) -> int:
+    """A number that somebody typed. Raises Misuse for what is none."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        raise Misuse("the limit is no number", hint="type a whole number")
+    return int(text)
 
 
 def changes_of(text: str) -> dict[str, Any]:
