@@ -27,6 +27,7 @@ from hustlex.jobs.keys import parked, queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.heartbeat import ServerName, beat, encode_served
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
+from hustlex.jobs.lease.vitals import Vitals, with_vitals
 from hustlex.jobs.wire import ServerInfo, TaskMessage, WorkerInfo, encode_server, encode_task, encode_worker
 from hustlex.metrics.history import HistoryTally
 from tests.dashboard.conftest import Person, counted
@@ -119,7 +120,8 @@ async def told_by_a_worker(hx: HustleX) -> None:
     name, now = ServerName(SHORT, 1, TEXT), int(time.time())
     info = encode_server(ServerInfo(SHORT, 1, TEXT, 5, {TEXT: 1}, False, "active", now * 10**9, 1))
     runs = encode_worker(WorkerInfo(SHORT, 1, TEXT, TEXT, TEXT, TEXT.encode(), TEXT, now * 10**9, now * 10**9))
-    for op in beat(name, 60, now, info, [TEXT, runs], encode_served([TEXT], [])):
+    vitals = Vitals(TEXT, 2.0, 1, 1, 1, {TEXT: 2.0}, {TEXT: TEXT})
+    for op in beat(name, 60, now, info, [TEXT, runs], with_vitals(encode_served([TEXT], []), vitals)):
         await hx.driver.run(op)
 
 

@@ -13,7 +13,9 @@ import pytest
 import redis
 
 from hustlex.cache import tally
+from hustlex.dashboard.patrol import Lap
 from hustlex.idempotency import Scope, Started
+from hustlex.jobs.schedule.ops import note_refused
 from tests.dashboard.conftest import Person
 
 PHONE = "+2348031234567"
@@ -143,6 +145,8 @@ async def test_a_stuck_claim_is_released_and_the_audit_says_how_it_stood(
     raw.hset(begun.record, "lease", 1)
     await ada.open("/idempotency")
     assert ">Release" in ada.shown and "ask the provider first" in ada.shown and "(1!)" in ada.shown
+    assert "1 payment in doubt: begun, and never ended" in await home_of(ada)
+    assert "in doubt" not in await home_of(person("read", rooms=("jobs", "redis", "people")))
     await ada.open(f"/confirm?verb=release&claim={quote(begun.record)}&fence=1&back=/idempotency")
     assert "may have happened, a payment too" in ada.shown and "cannot be undone" in ada.shown
     assert (await ada.press("release", **given)).status_code == 400
@@ -155,6 +159,36 @@ async def test_a_stuck_claim_is_released_and_the_audit_says_how_it_stood(
     assert "No event is in doubt" in ada.shown
 
 
+async def test_an_entry_of_cron_that_was_refused_needs_attention(hx: Any, person: Callable[..., Person]) -> None:
+    await hx.driver.run(note_refused({"nightly": "the queue is full"}, int(time.time() * 1000)))
+    assert "cron nightly: its task was not enqueued: the queue is full" in await home_of(person("read"))
+    assert "nightly" not in await home_of(person("read", queues=("gig*",)))
+
+
+async def test_what_the_doctor_finds_needs_attention(person: Callable[..., Person]) -> None:
+    """The test's server keeps nothing on disk."""
+    assert "state server: persistence: append-only file off" in await home_of(person("read"))
+    assert "state server" not in await home_of(person("read", rooms=("jobs", "people")))
+
+
+def test_a_way_through_the_keys_forgets_what_the_next_does_not_find() -> None:
+    lap = Lap()
+    lap.take(["a"], "7")
+    lap.take(["b"], "")
+    assert lap.names == {"a", "b"} and lap.cursor == ""
+    lap.take([], "7")
+    assert lap.names == {"a", "b"}, "the way is not at its end"
+    lap.take(["b", "c"], "")
+    assert lap.names == {"b", "c"}
+
+
+async def home_of(somebody: Person) -> str:
+    """Home, when all that it asks once a minute was asked: one thing at each look."""
+    for _ in range(4):
+        await somebody.open("/")
+    return somebody.shown
+
+
 async def test_what_a_breaker_slows_down_is_shown_and_ended_with_a_note(
     hx: Any, raw: redis.Redis, person: Callable[..., Person]
 ) -> None:
@@ -165,6 +199,8 @@ async def test_what_a_breaker_slows_down_is_shown_and_ended_with_a_note(
     await ada.open("/people")
     await ada.open("/codes")
     assert "pfx:2348031" in ada.shown and "4 m" in ada.shown and "(1!)" in ada.shown
+    assert "codes of pfx:2348031 are slowed down" in await home_of(ada)
+    assert "slowed down" not in await home_of(person("read", rooms=("jobs", "redis", "idempotency")))
     await ada.press("close_breaker", breaker="pfx:2348031", back="/codes")
     assert "Messages pass again" in ada.shown and "is slowed down" in ada.shown
     assert (await ada.press("close_breaker", breaker="pfx:2348031", back="/codes")).status_code == 409

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,9 @@ import pytest
 
 from hustlex.dashboard.audit import Audit
 from hustlex.jobs import State
+from hustlex.jobs.lease.heartbeat import ServerName, beat, encode_served
+from hustlex.jobs.lease.vitals import Vitals, with_vitals
+from hustlex.jobs.wire import ServerInfo, encode_server
 from tests.dashboard.conftest import Person
 
 HOSTILE = (
@@ -44,9 +48,30 @@ async def test_an_unserved_queue_needs_attention(hx: Any, person: Callable[..., 
     await hx.jobs.enqueue("sms:send", queue="sms")
     ada = person("read")
     await ada.open("/")
-    assert "queue sms: nobody serves it, 1 task waits" in ada.shown and "(1!)" in ada.shown
+    assert "queue sms: nobody serves it, 1 task waits" in ada.shown
     await ada.open("/queues/sms")
     assert "unserved" in ada.shown and "No living worker takes this queue" in ada.shown
+
+
+async def test_a_worker_that_does_not_answer_needs_attention(hx: Any, person: Callable[..., Person]) -> None:
+    """What it tells of a queue or a task type is not for those who see others."""
+    vitals = Vitals(
+        "1", 3.0, 50 << 20, 2, 1, {"wallets:pay": 3.0, "short": 0.2}, {"queue wallets": "its keys are wrong"}
+    )
+    info = ServerInfo("app-7", 4711, "w1", 5, {"gigs": 1, "wallets": 1}, False, "active", time.time_ns(), 1)
+    telling = with_vitals(encode_served([], []), vitals)
+    for op in beat(ServerName("app-7", 4711, "w1"), 60, int(time.time()), encode_server(info), [], telling):
+        await hx.driver.run(op)
+    ada, bola = person("read"), person("read", queues=("gigs",))
+    await ada.open("/")
+    assert "worker app-7:4711: queue wallets: its keys are wrong" in ada.shown
+    assert "wallets:pay keeps the event loop of a worker for 3.0 s" in ada.shown
+    await ada.open("/workers")
+    assert "50.0 MiB" in ada.shown and "queue wallets: its keys are wrong; wallets:pay kept" in ada.shown
+    for page in ("/", "/workers"):
+        await bola.open(page)
+        assert "wallets" not in bola.shown, page
+    assert "50.0 MiB" in bola.shown and "app-7" in bola.shown
 
 
 async def test_a_task_says_why_it_is_where_it_is(hx: Any, person: Callable[..., Person]) -> None:

@@ -49,7 +49,7 @@ class Cron(Protocol):
     short = (Bounds(0, 1), Bounds(1, 1, cast=("scheduler A", "worker")))
     long = (
         Bounds(0, 2),
-        Bounds(1, 2, cast=("scheduler A", "scheduler B"), states=20_000),
+        Bounds(1, 2, cast=("scheduler A", "scheduler B")),
         Bounds(2, 2, cast=("scheduler A", "worker")),
     )
 

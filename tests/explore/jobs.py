@@ -64,7 +64,7 @@ class Jobs(Protocol):
     ticks = (DEAD_MS,)
     short = (Bounds(0, 1), Bounds(1, 0, cast=("producer", "worker A")), Bounds(1, 0, cast=("producer", "worker B")))
     long = (
-        Bounds(1, 1, states=40_000),
+        Bounds(1, 1),
         Bounds(2, 1, cast=("producer", "worker A")),
         Bounds(2, 1, cast=("producer", "worker B")),
     )

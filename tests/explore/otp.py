@@ -71,10 +71,10 @@ class Otp(Protocol):
     )
     long = (
         Bounds(0, 1),
-        Bounds(1, 0, states=20_000),
+        Bounds(1, 0),
         Bounds(2, 1, cast=("owner", "thief")),
         Bounds(2, 1, cast=("owner", "guesser")),
-        Bounds(2, 2, cast=("owner", "client"), states=20_000),
+        Bounds(2, 2, cast=("owner", "client")),
         Bounds(2, 2, cast=("guesser", "client")),
     )
 

@@ -74,9 +74,9 @@ class Tokens(Protocol):
     )
     long = (
         Bounds(0, 2),
-        Bounds(1, 1, states=40_000),
-        Bounds(2, 1, cast=("tab A", "tab B"), states=20_000),
-        Bounds(2, 2, cast=("tab A", "thief"), states=20_000),
+        Bounds(1, 1),
+        Bounds(2, 1, cast=("tab A", "tab B")),
+        Bounds(2, 2, cast=("tab A", "thief")),
     )
 
     def patched(self) -> AbstractContextManager[Any]:

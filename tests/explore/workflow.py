@@ -75,8 +75,8 @@ class Workflows(Protocol):
     long = (
         Bounds(0, 1, states=40_000),
         Bounds(1, 0, cast=("worker A", "worker B")),
-        Bounds(1, 1, cast=("client", "worker A"), states=20_000),
-        Bounds(2, 1, cast=("worker A", "looker"), states=20_000),
+        Bounds(1, 1, cast=("client", "worker A")),
+        Bounds(2, 1, cast=("worker A", "looker")),
     )
 
     def mutations(self) -> Sequence[Mutation]:

@@ -366,7 +366,7 @@ async def test_a_broken_hook_fails_no_attempt(url: str, caplog: pytest.LogCaptur
         async with HustleX(url, timeout=PATIENCE, hook=hook) as hx, running(hx.driver, tasks) as run:
             await hx.jobs.enqueue(t.job())
             await until(lambda: run.worker.parts.executor.succeeded == 1)
-    assert ears.told[-1] == "t done"
+    assert "t done" in ears.told
 
 
 def test_the_metrics_of_a_process_are_one_and_bad_arguments_are_refused(

@@ -18,6 +18,8 @@ import httpx
 import pytest
 import redis
 
+from hustlex import __version__
+from hustlex.core.words import duration
 from hustlex.drivers.aio import Driver
 from hustlex.errors import ConfigurationError, Error
 from hustlex.jobs import Jobs, Tasks
@@ -75,6 +77,12 @@ async def test_a_handler_that_blocks_the_loop_is_named(
     assert run.worker.health.ok
     lines = [record.message for record in caplog.records if "kept the event loop" in record.message]
     assert len(lines) == 1 and "task type blocks" in lines[0]
+    await run.worker.parts.heartbeat.tick()
+    (server,) = await jobs.inspector.servers()
+    assert server.vitals is not None and server.vitals.blocks == run.worker.health.blocking
+    assert server.vitals.version == __version__ and server.vitals.memory > 10_000_000
+    assert server.vitals.trouble == {} and (server.vitals.ahead, server.vitals.hung) == (0, 0)
+    assert server.vitals.wrong == [f"blocks kept the event loop for {duration(server.vitals.blocks['blocks'])}"]
 
 
 def test_blocks_are_forgotten_and_logged_once_a_minute(

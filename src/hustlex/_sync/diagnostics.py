@@ -51,7 +51,13 @@ class Diagnostics:
         self._clock = clock
 
     def check(
-        self, *, deep: bool = False, watch: timedelta = _WATCH, keys: int = 10_000, brief: bool = False
+        self,
+        *,
+        deep: bool = False,
+        watch: timedelta = _WATCH,
+        keys: int = 10_000,
+        brief: bool = False,
+        jobs: bool = True,
     ) -> Checkup:
         """Every check, of each server (each node of a cluster) and of the jobs (200 queues at most).
 
@@ -59,24 +65,26 @@ class Diagnostics:
         hundred, types of tasks in three of them, three nodes of a cluster (with the cache's), and not whether a user
         of few rights may run all that rooms need. deep: watch
         the counters of each server for ``watch`` (5 minutes at most), too, and look at so many of its keys (100,000
-        at most), a hundredth of its time.
+        at most), a hundredth of its time. jobs: False = of the servers alone.
 
         Raises Unavailable when a server cannot be asked, Denied for a wrong password.
         """
         check.flag("deep", deep)
         check.flag("brief", brief)
+        check.flag("jobs", jobs)
         check.duration("watch", watch, high=_LONGEST_WATCH)
         check.whole("keys", keys, 0, _MOST_KEYS)
         further = DeepCheck(watch.total_seconds(), keys, self._prefix) if deep else None
         apart = self._cache_driver is not None
         most = _BRIEF_NODES - apart if brief else None
         state = self._driver.follow(flows.servers(self._driver.link, further, most))
-        jobs = self._driver.follow(flows.of_jobs(self._clock(), brief=brief))
+        waiting = self._driver.follow(flows.of_jobs(self._clock(), brief=brief)) if jobs else None
         cache = None
         if self._cache_driver is not None:
             most = 1 if brief else None
             cache = self._cache_driver.follow(flows.servers(self._cache_driver.link, further, most))
-        found = flows.checkup(state, jobs, cache)
+        found = flows.checkup(state, waiting, cache)
+        found = found if jobs else flows.of_servers(found)
         return flows.at_a_glance(found) if brief else found
 
     def self_check(self, *, strict: bool = False) -> Checkup:

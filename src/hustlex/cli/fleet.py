@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ from hustlex.cli.client import Url, opened
 from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_json, print_table
 from hustlex.cli.values import meant
 from hustlex.cli.worker import start
+from hustlex.core.words import size
 from hustlex.errors import Conflict, NotFound
 from hustlex.jobs import Server
 
@@ -36,7 +37,7 @@ worker = typer.Typer(cls=ModulesFirst, no_args_is_help=True, subcommand_metavar=
 Which = Annotated[str, typer.Argument(metavar="WORKER", help="host:pid or id, as `worker ls` prints it")]
 TaskId = Annotated[str, typer.Argument(help="The id of a task that runs")]
 
-HEADS = ("worker", "id", "language", "status", "busy", "slots", "queues", "up for")
+HEADS = ("worker", "id", "language", "status", "busy", "slots", "queues", "up for", "loop lag", "memory", "wrong")
 RUNNING_HEADS = ("task", "type", "queue", "for", "deadline", "on")
 
 
@@ -115,7 +116,9 @@ def row(server: Server) -> tuple[Any, ...]:
     queues = [f"{name} {weight}" for name, weight in server.queues.items()]
     language = "other" if server.served is None else "python"
     busy, up = server.active_worker_count, datetime.now(UTC) - server.started_at
-    return _name(server), server.id, language, server.status, busy, server.concurrency, queues, up
+    told = server.vitals
+    stands = (timedelta(seconds=told.lag), size(told.memory), told.wrong) if told else (None, None, None)
+    return _name(server), server.id, language, server.status, busy, server.concurrency, queues, up, *stands
 
 
 def running(servers: list[Server]) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""How times and shares are said: the same on pages and terminals."""
+"""How times, shares and sizes are said: the same on pages and terminals."""
 
 from __future__ import annotations
 
@@ -31,3 +31,14 @@ def duration(value: timedelta | float | None) -> str:
             parts.append(f"{left // length} {unit}")
             left %= length
     return " ".join(part for part in parts[:2] if part[0] != "0") or "0 s"
+
+
+def size(value: float | None) -> str:
+    """Bytes in B, KiB, MiB or GiB."""
+    if value is None:
+        return UNKNOWN
+    for unit in ("B", "KiB", "MiB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"

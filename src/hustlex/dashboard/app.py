@@ -29,6 +29,7 @@ from hustlex.dashboard.live import LiveHub
 from hustlex.dashboard.names import path_and_query
 from hustlex.dashboard.operators import Access, Operator, as_operator
 from hustlex.dashboard.pages.audit import wanted
+from hustlex.dashboard.patrol import Patrol
 from hustlex.dashboard.render import ASSETS, Renderer
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.routes import PageRoute, match
@@ -94,7 +95,7 @@ class Dashboard:
         self._access: Access = access or self._signin  # type: ignore[assignment]
         self._audit = Audit(front.driver, hx.prefix)
         self._runner = BulkRunner(self._audit)
-        self._tails = Tails()
+        self._tails, self._patrol = Tails(), Patrol(front)
         self._renderer = Renderer(title, production=in_production())
         self._hub = LiveHub()
         routes = [
@@ -272,12 +273,12 @@ class Dashboard:
                 wrong = "This form is not one of ours: load the page anew."
             elif not (await self._hx.ratelimit.check(_ENTRIES, network, endpoint="console")).allowed:
                 wrong = "Too many attempts: try again in a minute."
-            elif cookie := await self._signin.enter(form.get("token", "")):
+            elif cookie := await self._signin.enter(form.get("token", "").rpartition("#")[2]):
                 response = RedirectResponse(asked.url(), 303)
                 self._set_cookie(request, response, cookie)
                 return response
             else:
-                wrong = "This token is not known: it is good for 15 minutes, and once."
+                wrong = "This token is mistyped, older than 15 minutes, or was entered with already: get another."
         return await self._answer(
             request, asked, PageContent("enter", "Sign in", {"wrong": wrong}, 403 if wrong else 200)
         )
@@ -305,7 +306,7 @@ class Dashboard:
         root, still_may = request.scope.get("root_path", ""), partial(self._still, request, operator)
         return PageRequest(
             self._front, operator, self._formatter, root, params, query, runner=self._runner, still_may=still_may,
-            tails=self._tails, rules=self._rules, channels=self._channels, resend=self._resend,
+            tails=self._tails, patrol=self._patrol, rules=self._rules, channels=self._channels, resend=self._resend,
         )  # fmt: skip
 
     def _closed(self, request: Request) -> Response:

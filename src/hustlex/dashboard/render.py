@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hustlex import __version__
 from hustlex.core.redact import What
-from hustlex.core.words import duration, percent
+from hustlex.core.words import duration, percent, size
 from hustlex.dashboard import charts, cost, words
 from hustlex.dashboard.request import PageContent, PageRequest
 
@@ -72,7 +72,8 @@ class Renderer:
         self._environment.filters.update(
             {
                 "number": words.number,
-                "size": words.size,
+                "size": size,
+                "short": words.short,
                 "duration": duration,
                 "moment": words.moment,
                 "badge": words.badge,

@@ -11,6 +11,7 @@ import msgspec
 from hustlex.core.redact import Formatter, Redacted, What, shown
 from hustlex.dashboard.names import to_url
 from hustlex.dashboard.operators import Operator
+from hustlex.dashboard.patrol import Patrol
 from hustlex.dashboard.runner import BulkRunner
 from hustlex.dashboard.tails import Tails
 from hustlex.errors import NotFound
@@ -44,6 +45,8 @@ class PageRequest(msgspec.Struct, frozen=True):
     """Asks again for the rights of who sent this."""
     tails: Tails | None = None
     """Channels that are listened to."""
+    patrol: Patrol | None = None
+    """What is asked of the whole server once a minute."""
     rules: Rules = ()
     """Limits that are looked at for one person."""
     channels: tuple[ChannelTemplate, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 
@@ -9,6 +10,8 @@ from markupsafe import Markup
 
 from hustlex.core.words import UNKNOWN, duration
 
+_BY_CHANCE = re.compile(r"[0-9a-fA-F]{8}[0-9a-fA-F-]{8,}")
+_LONG_ID = 24
 _GLYPHS = {
     "active": ("●", "work"),
     "running": ("●", "work"),
@@ -74,15 +77,11 @@ def number(value: float | None) -> Markup | str:
     return Markup('<span title="{:,.0f}">{}{}</span>').format(value, f"{value / size:.1f}", letter)
 
 
-def size(value: float | None) -> str:
-    """Bytes in B, KiB, MiB or GiB."""
-    if value is None:
-        return UNKNOWN
-    for unit in ("B", "KiB", "MiB"):
-        if abs(value) < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GiB"
+def short(name: str) -> str:
+    """As much of an id as tells it apart: of one by chance its beginning, of one that was chosen all but its end."""
+    if _BY_CHANCE.fullmatch(name):
+        return name[:8]
+    return name if len(name) <= _LONG_ID else f"{name[:_LONG_ID]}…"
 
 
 def moment(value: datetime | None, now: float | None = None) -> Markup | str:

@@ -15,7 +15,7 @@ from hustlex.diagnostics.checks import AT_START, apart, judge, judge_cluster
 from hustlex.diagnostics.facts import DeepCheck, ServerFacts, at_start, of_server
 from hustlex.diagnostics.findings import Checkup, DoctorFinding, Role
 from hustlex.diagnostics.job_facts import JobFacts, of_jobs
-from hustlex.diagnostics.jobs import judge_jobs
+from hustlex.diagnostics.jobs import JOB_CHECKS, judge_jobs
 from hustlex.diagnostics.nodes import ClusterFacts, of_cluster
 
 __all__ = ["at_a_glance", "checkup", "judged_at_start", "of_jobs", "servers", "starting"]
@@ -72,6 +72,12 @@ def checkup(state: RoleFacts, jobs: JobFacts | None, cache: RoleFacts | None = N
     found.append(apart(state.servers[0], cache.servers[0] if cache is not None else None))
     left_out = state.left_out + (cache.left_out if cache is not None else 0)
     return Checkup(tuple(found), any(server.memory.evicts for server in state.servers), left_out)
+
+
+def of_servers(found: Checkup) -> Checkup:
+    """Of a check that did not ask for jobs."""
+    kept = tuple(each for each in found.findings if each.check not in JOB_CHECKS)
+    return Checkup(kept, found.unsafe_eviction, found.left_out)
 
 
 def at_a_glance(found: Checkup) -> Checkup:

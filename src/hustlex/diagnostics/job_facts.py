@@ -27,6 +27,8 @@ class QueueBacklog(msgspec.Struct, frozen=True):
     """Tasks that were given up."""
     lost: int
     """Tasks whose lease has been over for 30 seconds and more, and that nobody took back."""
+    paused: bool = False
+    """Whether an operator stopped it."""
 
 
 class JobFacts(msgspec.Struct, frozen=True):
@@ -64,7 +66,10 @@ def of_jobs(now_ms: int = 0, *, brief: bool = False) -> Flow[JobFacts | None]:
 def _glance(now_ms: int) -> Flow[tuple[Orphans, dict[str, QueueBacklog]]]:
     summaries = yield from inspection.summaries((yield from do(lookup.queues())), now_ms)
     found = yield from orphans.glance(summaries, now_ms)
-    waits = {each.name: QueueBacklog(each.latency.total_seconds(), each.archived, each.orphans) for each in summaries}
+    waits = {
+        each.name: QueueBacklog(each.latency.total_seconds(), each.archived, each.orphans, each.paused)
+        for each in summaries
+    }
     return found, waits
 
 
@@ -72,11 +77,15 @@ def _backlogs(now_ms: int) -> Flow[dict[str, QueueBacklog]]:
     names = (yield from do(lookup.queues()))[:MOST_QUEUES]
     now_s = (now_ms / 1000) if now_ms else (yield from do(_server_seconds()))
     rows = yield from _answers([op for name in names for op in _sizes(name, now_s)])
-    firsts = [rows[n] for n in range(0, len(rows), 3)]
+    sizes = [rows[n : n + 4] for n in range(0, len(rows), 4)]
+    firsts = [first for first, *_ in sizes]
     since = yield from _answers([_since(name, first) for name, first in zip(names, firsts, strict=True) if first])
     times = iter(since)
     waits = [_waited(next(times), now_s) if first else 0.0 for first in firsts]
-    return {name: QueueBacklog(waits[n], rows[3 * n + 1] or 0, rows[3 * n + 2] or 0) for n, name in enumerate(names)}
+    return {
+        name: QueueBacklog(wait, archived or 0, lost or 0, bool(paused))
+        for name, wait, (_, archived, lost, paused) in zip(names, waits, sizes, strict=True)
+    }
 
 
 def _sizes(name: str, now_s: float) -> list[Op[Any]]:
@@ -85,6 +94,7 @@ def _sizes(name: str, now_s: float) -> list[Op[Any]]:
         _ask(q.pending, "LINDEX", q.pending, -1),
         _ask(q.archived, "ZCARD", q.archived),
         _ask(q.lease, "ZCOUNT", q.lease, "-inf", int(now_s) - _LEASE_GRACE_S),
+        _ask(q.paused, "EXISTS", q.paused),
     ]
 
 

@@ -62,8 +62,11 @@ def _types(facts: JobFacts) -> tuple[str, str, str]:
 
 def _waiting(facts: JobFacts) -> tuple[str, str, str]:
     waits = {name: each.oldest_s for name, each in facts.backlogs.items()}
-    lines = [f"{name!r} for {seconds / 60:.0f} minutes" for name, seconds in waits.items() if seconds > _LATE_S]
-    hint = "start more workers, or give the queue more of them (--queue)"
+    late = {name: seconds for name, seconds in waits.items() if seconds > _LATE_S}
+    paused = [name for name in late if facts.backlogs[name].paused]
+    lines = [f"{n!r}{', paused,' * (n in paused)} for {seconds / 60:.0f} minutes" for n, seconds in late.items()]
+    more = "start more workers, or give the queue more of them (--queue)"
+    hint = f"hustlex queue resume {paused[0]}" if paused and len(paused) == len(late) else more
     detail = f"the oldest task that could run has waited {max(waits.values(), default=0.0):.1f} s"
     return detail, f"tasks wait in {_few(lines)}" if lines else "", hint
 

@@ -56,6 +56,7 @@ from hustlex.jobs.inspect.types import (
 )
 from hustlex.jobs.inspector import Inspector
 from hustlex.jobs.lease.limits import Limits, Rate
+from hustlex.jobs.lease.vitals import Vitals
 from hustlex.jobs.schedule.clock_changes import Dst
 from hustlex.jobs.schedule.cron import CronError
 from hustlex.jobs.schedule.periodic import Missed, Periodic, PeriodicConfig, ScheduleInfo
@@ -162,6 +163,7 @@ __all__ = [
     "Tasks",
     "TooLate",
     "UnreadTask",
+    "Vitals",
     "Workflow",
     "WorkflowGraph",
     "WorkflowStep",

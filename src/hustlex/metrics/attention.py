@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from hustlex.core.words import duration, percent
-from hustlex.jobs import ErrorGroup, PeriodicInfo, QueueSummary, Server
+from hustlex.jobs import ErrorGroup, PeriodicInfo, QueueSummary, Server, Vitals
 from hustlex.jobs.inspect.standing import state_of
 from hustlex.metrics.history import RoomHistory
 
@@ -21,19 +21,20 @@ _FULL_ARCHIVE = 9_000
 _MANY_FAILED = 20
 _FAILED_SHARE = 0.05
 _OFTEN = timedelta(hours=1)
+_LONG_BLOCK_S = 1.0
 
 
-QUEUE_RULES = ("unserved", "waiting", "orphans", "quarantine", "paused", "full", "archive", "failing")
+JOB_RULES = ("workers", "unserved", "waiting", "orphans", "quarantine", "paused", "full", "archive", "failing")
 ROOM_RULES = ("codes", "cache", "limits")
-RULES = (*QUEUE_RULES, "cron", "errors", *ROOM_RULES)
-"""By which something needs attention."""
+RULES = (*JOB_RULES, "cron", "errors", *ROOM_RULES)
+"""By which something needs attention. The console's home knows four more: doctor, refused, claims, breakers."""
 
 
 class Trouble(msgspec.Struct, frozen=True):
     """One thing to look at."""
 
     rule: str
-    """One of ``RULES``."""
+    """One of ``RULES``, or of home's own."""
     level: str
     """fail or warn."""
     words: str
@@ -50,9 +51,29 @@ def of_jobs(
     queues: Sequence[QueueSummary], servers: Sequence[Server], entries: Sequence[PeriodicInfo], now: datetime
 ) -> list[Trouble]:
     """What needs a person, the worst first."""
-    found = [trouble for queue in queues for trouble in _of_queue(queue, servers)]
+    found = list(_of_workers(servers))
+    found += [trouble for queue in queues for trouble in _of_queue(queue, servers)]
     found += [trouble for entry in entries for trouble in _of_entry(entry, now)]
     return sorted(found, key=lambda trouble: trouble.level != "fail")
+
+
+def _of_workers(servers: Sequence[Server]) -> Iterator[Trouble]:
+    """Of each worker what does not work; of each task type that it blocks, however many workers."""
+    blocked: dict[str, list[float]] = {}
+    for server in servers:
+        told = server.vitals or Vitals()
+        for part, why in told.trouble.items():
+            yield Trouble("workers", "fail", f"worker {server.host}:{server.pid}: {part}: {why}", ("workers",))
+        for task_type, seconds in told.blocks.items():
+            if seconds >= _LONG_BLOCK_S:
+                blocked.setdefault(task_type, []).append(seconds)
+        if told.lag >= _LONG_BLOCK_S and not told.blocks:
+            words = f"worker {server.host}:{server.pid}: its event loop answered nobody for {duration(told.lag)}"
+            yield Trouble("workers", "warn", words, ("workers",))
+    for task_type, times in blocked.items():
+        where = "a worker" if len(times) == 1 else f"{len(times)} workers"
+        words = f"{task_type} keeps the event loop of {where} for {duration(max(times))}: nothing else runs meanwhile"
+        yield Trouble("workers", "warn", words, ("workers",))
 
 
 def _of_queue(queue: QueueSummary, servers: Sequence[Server]) -> Iterator[Trouble]:

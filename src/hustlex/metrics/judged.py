@@ -66,7 +66,7 @@ async def tell_attention(
     queues, workers: as they were read for the other gauges.
     """
     now = datetime.now(UTC)
-    _raise(figures, attention.QUEUE_RULES, attention.of_jobs(queues, workers, [], now))
+    _raise(figures, attention.JOB_RULES, attention.of_jobs(queues, workers, [], now))
     try:
         entries = await front.jobs.inspector.scheduler_entries()
         _raise(figures, ("cron",), attention.of_jobs([], [], entries, now))

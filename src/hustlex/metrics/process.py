@@ -15,6 +15,7 @@ from typing import Any
 
 from hustlex.core import check, forks
 from hustlex.core.logs import logger
+from hustlex.core.process import resident_bytes
 from hustlex.core.telemetry import (
     AttemptEnd,
     AttemptEnded,
@@ -294,17 +295,8 @@ def _in_words(hook: Metrics, op: str) -> AbstractContextManager[object]:
 def _of_process(families: Families) -> None:
     from hustlex import __version__
 
-    families["process_resident_bytes"].put(_resident_bytes())
+    families["process_resident_bytes"].put(resident_bytes())
     families["build_info"].put(1.0, (__version__, platform.python_version()))
-
-
-def _resident_bytes() -> int:
-    """Now; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError, ValueError):
-        return 0
 
 
 _LOCK = threading.Lock()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from hustlex.core import check
+from hustlex.core.logs import logger
 from hustlex.core.outcome import Failure
 from hustlex.errors import Conflict, Error, OutcomeUnknown
 from hustlex.otp import Email
@@ -17,7 +17,7 @@ Resend = Callable[[str | Email], Any]
 """``async def send_again(to) -> Outcome | bool | None``: sends the person behind this phone or address a code again, by
 ``Otp.issue`` or ``Otp.resend``, so that lanes, limits and caps count. A failure of these, or False: none was sent."""
 
-_log = logging.getLogger("hustlex.people")
+_log = logger("hustlex.people")
 
 
 async def send_again(resend: Resend, phone: str) -> None:

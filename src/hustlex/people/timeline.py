@@ -111,6 +111,10 @@ def _why_no_code(state: PhoneState) -> Iterator[str]:
         who = _LANES[lane.lane]
         if lane.locked_for:
             yield f"For {who} it is locked for {duration(lane.locked_for)}, after too many wrong codes."
+        elif lane.wrong:
+            over = ": it was locked for that, which is over" if lane.locks else ""
+            count = "1 wrong code was" if lane.wrong == 1 else f"{lane.wrong} wrong codes were"
+            yield f"For {who} {count} typed in 24 hours{over}."
         if lane.next_send_in:
             yield f"For {who} the next code may be sent in {duration(lane.next_send_in)}."
     for scope in state.scopes:
@@ -118,6 +122,9 @@ def _why_no_code(state: PhoneState) -> Iterator[str]:
             yield f"The cap of its {scope.scope} is used up: {scope.used} of {scope.most}."
         if scope.slowed:
             yield f"Codes of its {scope.scope} are slowed down: {scope.sent} sent in an hour, {scope.verified} typed."
+    if sent := sum(lane.sends for lane in state.lanes):
+        count = "1 message was" if sent == 1 else f"{sent} messages were"
+        yield f"{count} handed over for delivery in 24 hours: the provider's log tells what became of that."
     if state.open:
         yield "1 code can still be used." if len(state.open) == 1 else f"{len(state.open)} codes can still be used."
 

@@ -10,15 +10,18 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
+from hustlex import __version__
 from hustlex.core.durability.aio import waiting
 from hustlex.core.durability.level import MEMORY, Durability
 from hustlex.core.op import AsyncDriver
+from hustlex.core.process import resident_bytes
 from hustlex.core.telemetry import leases_told
 from hustlex.jobs.define.hooks import Middleware
 from hustlex.jobs.define.tasks import Tasks
 from hustlex.jobs.group.aggregate import Aggregate
 from hustlex.jobs.keys import stop_channel
-from hustlex.jobs.lease import finish
+from hustlex.jobs.lease import finish, vitals
+from hustlex.jobs.lease.vitals import Vitals
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.complete.completion import Completion
 from hustlex.worker.execute.deadlines import Deadlines
@@ -76,7 +79,7 @@ class WorkerParts:
         self._compose_way(driver, tasks, server_id, policy, options, concurrency, cpu_processes, middleware)
         executor, woken, stopped = self.executor, bell.ring, self.deadlines.wake
         me, strict, requeue = this_process(server_id), options.strict, options.recover_crashed == "requeue"
-        self.heartbeat = Heartbeat(driver, queues, executor, clock, me, served_by(tasks), stopped, strict=strict)
+        self.heartbeat = Heartbeat(driver, queues, executor, clock, me, self._report, stopped, strict=strict)
         ours = stop_channel(server_id)
         self.subscriber = Subscriber(driver, queues, clock, self.forwarder.plan, stopped, ours, leave)
         self.recoverer = Recoverer(driver, queues, clock, server_id, policy, self.heartbeat, woken, requeue=requeue)
@@ -85,6 +88,7 @@ class WorkerParts:
         keepers = (self.forwarder, self.recoverer, self.janitor, self.aggregator)
         self.recorder = Recorder(driver, clock, policy.failures)
         self.poller = Poller(driver, queues, executor, clock, keepers, self.recorder, woken)
+        self._served = served_by(tasks)
         self.loop_monitor = LoopMonitor(driver, self.heartbeat, self.blocks, clock)
         self.watchdog = Watchdog(self.services, self.fetcher, executor)
         check, interval_s = options.health_check, options.health_check_interval.total_seconds()
@@ -151,6 +155,17 @@ class WorkerParts:
         """All of them, in the order in which they stop."""
         last = (self.subscriber, self.deadlines, self.recoverer, self.heartbeat)
         return [*self.feeders(), *self.fetcher.services, *self.completion.services, *last]
+
+    def ahead(self) -> int:
+        """Tasks leased and not started."""
+        return len(self.executor.backlog) + sum(self.admission.waiting.values())
+
+    def _report(self) -> bytes:
+        """What a heartbeat tells of this worker."""
+        blocks, trouble = vitals.bounded(self.blocks.worst, self.troubles())
+        lag, hung = self.loop_monitor.lag, len(self.executor.hung)
+        now = Vitals(__version__, lag, resident_bytes(), self.ahead(), hung, blocks, trouble)
+        return vitals.with_vitals(self._served, now)
 
     def troubles(self) -> dict[str, str]:
         """What keeps each part or queue that does not work from working, by its name."""

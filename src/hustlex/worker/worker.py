@@ -125,13 +125,12 @@ class Worker:
     def health(self) -> Health:
         """What works and what does not, right now."""
         parts = self.parts
-        waiting = parts.admission.waiting
         return Health(
             parts.troubles(),
             parts.blocks.worst,
-            waiting,
+            parts.admission.waiting,
             hung_types(parts.executor),
-            len(parts.executor.backlog) + sum(waiting.values()),
+            parts.ahead(),
             tuple(line_of(task_type) for task_type in sorted(parts.executor.unknown)[:_MOST_NAMED]),
         )
 

@@ -28,7 +28,9 @@ async def home(request: PageRequest) -> PageContent:
     if request.operator.sees_room("jobs"):
         values["jobs"], troubles = await _jobs(request)
     found = await rooms.lately(request)
-    values["rooms"], troubles = rooms.rows_of(found), [*troubles, *attention.of_rooms(found)]
+    seen = await request.patrol.troubles(request.operator) if request.patrol else []
+    troubles = sorted([*troubles, *seen, *attention.of_rooms(found)], key=lambda trouble: trouble.level != "fail")
+    values["rooms"] = rooms.rows_of(found)
     values |= {"troubles": troubles[:_MOST_TROUBLES], "more": max(0, len(troubles) - _MOST_TROUBLES)}
     return PageContent("home", "Home", values, trouble=len(troubles))
 

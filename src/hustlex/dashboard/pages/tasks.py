@@ -9,6 +9,7 @@ from hustlex.core.redact import What
 from hustlex.dashboard.attempts import commands_of, gap_of, line_of, spans_of
 from hustlex.dashboard.pages.queues import STATES
 from hustlex.dashboard.request import PageContent, PageRequest
+from hustlex.dashboard.words import short
 from hustlex.errors import NotFound
 from hustlex.jobs import BulkVerb, Cause, Explanation, QueueSummary, State, TaskInfo
 from hustlex.jobs.search.query import LONGEST, Query, Term, TextTest, parse, quoted
@@ -120,6 +121,7 @@ async def task(request: PageRequest) -> PageContent:
         "task": found,
         "explanation": explanation,
         "words": _words(request, explanation),
+        "paused": Cause.PAUSED in explanation.causes,
         "waits_for": [step for step in explanation.waits_for if request.operator.sees_queue(step.queue)],
         "acts": ACTS[found.state] if found else (),
         "alike": _alike(request, found) if found and found.last_error else "",
@@ -129,4 +131,4 @@ async def task(request: PageRequest) -> PageContent:
         "commands": commands_of(request, queue, task_id, found) if found or explanation.queue else [],
         "workflow": _workflow(task_id),
     }
-    return PageContent("task", f"Task {task_id[:8]}", values, status=200 if found else 404)
+    return PageContent("task", f"Task {short(task_id)}", values, status=200 if found else 404)

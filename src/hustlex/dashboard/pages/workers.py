@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from hustlex.dashboard.request import PageContent, PageRequest
-from hustlex.jobs import RunningTask, Server
+from hustlex.jobs import RunningTask, Server, Vitals
 
 _SIZE = 30
 _MOST_RUNNING = 100
@@ -45,7 +45,13 @@ async def living_servers(request: PageRequest, running_of: Collection[str] = ())
 def _narrowed(server: Server, request: PageRequest) -> Server:
     sees = request.operator.sees_queue
     queues = {name: weight for name, weight in server.queues.items() if sees(name)}
-    return replace(server, queues=queues, running=tuple(task for task in server.running if sees(task.queue)))
+    running = tuple(task for task in server.running if sees(task.queue))
+    return replace(server, queues=queues, running=running, vitals=_of_all(server.vitals))
+
+
+def _of_all(vitals: Vitals | None) -> Vitals | None:
+    """Without what names a queue or a task type, which may be another's."""
+    return vitals and replace(vitals, blocks={}, trouble={}, hung=0, ahead=0)
 
 
 def _counted(server: Server, read: list[Server], request: PageRequest) -> Server:

@@ -17,6 +17,8 @@ CHECKS = Checks()
 _SKEW_WARN_MS, _SKEW_FAIL_MS = 1_000, 30_000
 _SLOW_MS, _FAR_MS = 5, 20
 _SLOW_CALL_US = 10_000
+_STALL_US = 100_000
+"""A busy machine makes a short call late; not this late."""
 _HOUR_S = 3_600
 _EVENT_MS = 100
 _SCRIPT_US = 5_000
@@ -51,14 +53,14 @@ def _distance(_: Role, facts: ServerFacts) -> Judgement:
     return level, detail, "bring the server nearer, or see what else runs on either machine"
 
 
-@CHECKS.add("fail: a script of hustlex took over 10 ms in the last hour; warn: any command did", "all others waited")
+@CHECKS.add("fail: a script of hustlex took over 100 ms in the last hour; warn: a command over 10", "all others waited")
 def _slowlog(_: Role, facts: ServerFacts) -> Judgement:
     if facts.slow is None:
         return denied("+slowlog|get")
     since = time.time() - facts.skew_ms / 1000 - _HOUR_S
     slow = [each for each in facts.slow if each.took_us > _SLOW_CALL_US and each.at_s > since]
     shown = [(seen(each.words), each.took_us) for each in slow]
-    ours = [each for each, _ in shown if each.script not in ("", "?")]
+    ours = [each for each, us in shown if each.script not in ("", "?") and us > _STALL_US]
     kinds = Counter(f"{each.name} {each.script}".strip() for each, _ in shown)
     worst = max((us for _, us in shown), default=0) / 1000
     some = ", ".join(f"{count} {name}" for name, count in kinds.most_common(3))

@@ -204,7 +204,7 @@ class Case(msgspec.Struct, frozen=True):
     def _place(self) -> str:
         ahead = self.facts.ahead
         if ahead == 0:
-            return "It is next to run in its queue."
+            return "It is the next one of its queue."
         return f"{ahead if ahead > 0 else '1,000 or more'} pending tasks of its queue are next before it."
 
     def _steps(self) -> str:

@@ -10,6 +10,7 @@ from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.jobs import keys
 from hustlex.jobs.keys import SCHEDULERS, SERVERS, WORKERS, addressed, scheduler_history
 from hustlex.jobs.lease.heartbeat import ServedTypes, decode_served
+from hustlex.jobs.lease.vitals import Vitals, decode_vitals
 from hustlex.jobs.wire import (
     SchedulerEnqueueEvent,
     SchedulerEntry,
@@ -23,6 +24,7 @@ from hustlex.jobs.wire import (
 )
 
 T = TypeVar("T")
+Told = tuple[ServedTypes | None, Vitals | None]
 
 _LIVE = load("hustlex.jobs", "inspect/list_live")
 
@@ -54,8 +56,8 @@ def servers(keys: Sequence[str]) -> Op[list[ServerInfo]]:
     )
 
 
-def served(infos: Sequence[ServerInfo]) -> Op[list[ServedTypes | None]]:
-    """The task types each process has handlers for; None = it does not tell."""
+def told(infos: Sequence[ServerInfo]) -> Op[list[Told]]:
+    """What each process tells of its task types and of itself; None where it does not."""
     names = tuple(keys.served(info.host, info.pid, info.server_id) for info in infos)
     return command(
         "jobs.served",
@@ -63,7 +65,7 @@ def served(infos: Sequence[ServerInfo]) -> Op[list[ServedTypes | None]]:
         "MGET",
         *names,
         keys=names,
-        decode=lambda reply: [decode_served(raw) for raw in reply],
+        decode=lambda reply: [(decode_served(raw), decode_vitals(raw)) for raw in reply],
     )
 
 

@@ -15,6 +15,7 @@ from hustlex.jobs.inspect import change, fleet, ops
 from hustlex.jobs.inspect.types import EnqueueEvent, PeriodicInfo, QueueSummary, RunningTask, Server
 from hustlex.jobs.lease import maintain
 from hustlex.jobs.lease.heartbeat import ServedTypes
+from hustlex.jobs.lease.vitals import Vitals
 from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, ServerInfo, WorkerInfo, decode_task, encode_task
 
 T = TypeVar("T")
@@ -86,8 +87,8 @@ def servers(now_ms: int, running_of: Collection[str] | None = None) -> Flow[list
     by_server: dict[str, list[RunningTask]] = {}
     for worker in tasks:
         by_server.setdefault(worker.server_id, []).append(_running(worker))
-    served: list[ServedTypes | None] = yield from in_chunks(fleet.served, found)
-    return [_server(info, by_server.get(info.server_id, []), types) for info, types in zip(found, served, strict=True)]
+    told: list[fleet.Told] = yield from in_chunks(fleet.told, found)
+    return [_server(info, by_server.get(info.server_id, []), *each) for info, each in zip(found, told, strict=True)]
 
 
 def scheduler_entries(now_ms: int) -> Flow[list[PeriodicInfo]]:
@@ -153,7 +154,7 @@ def _all_or_error(ops: tuple[Op[Any], ...]) -> Flow[list[Any]]:
     return answers
 
 
-def _server(info: ServerInfo, running: list[RunningTask], served: ServedTypes | None) -> Server:
+def _server(info: ServerInfo, running: list[RunningTask], served: ServedTypes | None, vitals: Vitals | None) -> Server:
     return Server(
         id=info.server_id,
         host=info.host,
@@ -166,6 +167,7 @@ def _server(info: ServerInfo, running: list[RunningTask], served: ServedTypes | 
         active_worker_count=info.active_worker_count,
         running=tuple(running),
         served=served,
+        vitals=vitals,
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from hustlex.jobs.lease.heartbeat import ServedTypes
+from hustlex.jobs.lease.vitals import Vitals
 from hustlex.jobs.types import State
 
 
@@ -214,6 +215,8 @@ class Server(msgspec.Struct, frozen=True):
     running: tuple[RunningTask, ...]
     served: ServedTypes | None = None
     """The task types it has handlers for; None for a process that does not tell, as Go's."""
+    vitals: Vitals | None = None
+    """Its event loop, its memory and what is wrong with it; None for a process that does not tell, as Go's."""
 
 
 class PeriodicInfo(msgspec.Struct, frozen=True):

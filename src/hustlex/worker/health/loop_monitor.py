@@ -9,6 +9,7 @@ import asyncio
 import sys
 import threading
 import traceback
+from collections import deque
 from types import FrameType
 
 from hustlex.core.faults import loggable
@@ -31,6 +32,8 @@ _UNKNOWN_MS = 60_000
 _QUIET_S = 60.0
 _REMEMBERED_S = 600.0
 _FRAMES = 4
+_KNOCKS = 60
+"""With _EVERY_S: a minute."""
 _DRIVERS = (Executor._begin.__code__, Executor._resume.__code__)
 
 
@@ -82,6 +85,13 @@ class LoopMonitor:
         self._clock = clock
         self._stop = threading.Event()
         self._loop_thread = 0
+        self._lags = deque[float](maxlen=_KNOCKS)
+        self._knocked_at = float("inf")
+
+    @property
+    def lag(self) -> float:
+        """Seconds: the longest time for which the loop answered nobody in the last minute, until now included."""
+        return max([*self._lags, monotonic() - self._knocked_at, 0.0])
 
     def start(self) -> None:
         """Watch the loop that is running here."""
@@ -96,6 +106,7 @@ class LoopMonitor:
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stop.wait(_EVERY_S):
             answered = threading.Event()
+            self._knocked_at = knocked_at = monotonic()
             try:
                 loop.call_soon_threadsafe(answered.set)
             except RuntimeError:
@@ -105,6 +116,8 @@ class LoopMonitor:
                     asyncio.run(self._stand_in(answered))
                 except Exception as fault:  # noqa: BLE001 - logged; the next stall is watched as well
                     _log.error("the watch over the event loop broke", exc_info=loggable(fault))
+            self._knocked_at = float("inf")
+            self._lags.append(monotonic() - knocked_at)
 
     async def _stand_in(self, answered: threading.Event) -> None:
         """Until the loop moves again."""

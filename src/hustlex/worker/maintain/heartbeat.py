@@ -49,7 +49,8 @@ def this_host() -> str:
 class Heartbeat(Service):
     """Every 5 s while tasks are held, else every 10 s. status: new, active, stopped or closed.
 
-    stopped: called when a task was told to stop, because somebody cancelled it and that was not heard at once.
+    report: what each beat tells of this worker, as ``with_vitals``. stopped: called when a task was told to stop,
+    because somebody cancelled it and that was not heard at once.
     """
 
     name = "heartbeat"
@@ -63,7 +64,7 @@ class Heartbeat(Service):
         executor: Executor,
         clock: WorkerClock,
         server: ServerName,
-        served: bytes,
+        report: Callable[[], bytes],
         stopped: Callable[[], None],
         *,
         strict: bool,
@@ -75,7 +76,7 @@ class Heartbeat(Service):
         self._executor = executor
         self._clock = clock
         self._server = server
-        self._served = served
+        self._report = report
         self._stopped = stopped
         self._strict = strict
         self._began_ns = clock.now_ms() * 1_000_000
@@ -132,7 +133,7 @@ class Heartbeat(Service):
 
     def _beats(self, pause: float) -> list[Op[int]]:
         now_s = self._clock.now_ms() // 1000
-        return heartbeat.beat(self._server, int(2 * pause), now_s, self._info(), self._running(), self._served)
+        return heartbeat.beat(self._server, int(2 * pause), now_s, self._info(), self._running(), self._report())
 
     def _living(self, queue: QueueState, now: float) -> list[LeasedTask]:
         """What may still be extended; the rest is given up."""
