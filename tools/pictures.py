@@ -231,7 +231,11 @@ def complaints(browser: Chromium) -> list[str]:
 
 async def main(target: Path) -> list[str]:
     """Everything, ended in the reverse order; what was wrong with pages."""
-    with tempfile.TemporaryDirectory() as data, EmbeddedServer(Path(data)) as server, started() as address:
+    with (
+        tempfile.TemporaryDirectory() as data,
+        EmbeddedServer(Path(data), append_only=True) as server,
+        started() as address,
+    ):
         async with HustleX(server.url, secret=secrets.token_bytes(32)) as hx:
             await remember(hx)
             await seed(hx)
