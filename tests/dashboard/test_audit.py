@@ -42,6 +42,8 @@ async def test_an_act_is_told_with_how_it_stood_before_and_after(hx: Any, person
     await hx.jobs.enqueue("gig:notify", {"a": 1}, task_id="t1", process_in=HOUR)
     await hx.jobs.schedules.add("report", "@every 1h", Job("a:b"))
     await hx.tokens.login("u7", device="Tecno")
+    new = {"entry": "nightly", "spec": "0 1 * * *", "type": "a:b", "queue": "default", "missed": "once"}
+    new |= {"timezone": "Africa/Lagos", "payload": '{"pin": "4821"}'}
     ada = person("act")
     for verb, fields, before, after in (
         ("pause", {"queue": "default"}, "not paused, 1 scheduled", "paused, 1 scheduled"),
@@ -52,6 +54,14 @@ async def test_an_act_is_told_with_how_it_stood_before_and_after(hx: Any, person
         ("delete", {"queue": "default", "task": "t1"}, "pending", "not there"),
         ("pause_entry", {"entry": "report"}, "next at 20", "paused"),
         ("resume_entry", {"entry": "report"}, "paused", "next at 20"),
+        (
+            "edit_entry",
+            {"entry": "report", "spec": "@every 2h"},
+            "@every 1h, missed skip, n",
+            "@every 2h, missed skip, n",
+        ),
+        ("add_entry", new, "not there", "CRON_TZ=Africa/Lagos 0 1 * * *, missed once, next at 20"),
+        ("remove_entry", {"entry": "nightly", "typed": "nightly"}, "0 1 * * *, missed once, next", "not there"),
         ("revoke_all", {"user": "u7", "typed": "u7"}, "1 session", "0 sessions"),
         ("reset_pin", {"user": "u7"}, "0 wrong", "0 wrong"),
         ("unlock", {"phone": "+2348031234567", "lane": "anon"}, "not locked, 0 wrong", "not locked, 0 wrong"),
@@ -64,7 +74,7 @@ async def test_an_act_is_told_with_how_it_stood_before_and_after(hx: Any, person
     await ada.press("run", queue="default", task="gone", back="/people")
     await ada.open("/audit")
     assert rows(ada.shown)[0][3:] == ["failed NotFound", "not there", "-"]
-    assert "intent" not in ada.shown and len(rows(ada.shown)) == 12  # one line for each act
+    assert "intent" not in ada.shown and len(rows(ada.shown)) == 15 and "4821" not in ada.shown  # one line for each act
 
 
 async def test_entries_are_found_by_who_what_and_when(hx: Any, raw: redis.Redis, person: Callable[..., Person]) -> None:

@@ -196,13 +196,17 @@ async def test_no_act_touches_other_queues(
                   "cache": "user", "key": "42", "tag": "org:7",
                   "claim": f"idem:{{u1}}:POST:{'5' * 32}", "fence": "1", "breaker": "cc:NG",
                   "caller": "u1", "ban": "ratelimit:{u1}:x:pen", "most": "5", "length": "1h",
-                  "worker": "shared"}  # fmt: skip
+                  "worker": "shared", "spec": "@every 2h", "timezone": "UTC",
+                  "missed": "skip", "type": "own:t", "payload": "{}"}  # fmt: skip
     foreign = others | {"worker": f"{MARK}host", "to": OTHERS, "query": f"queue:{OTHERS}"}
 
     async def standing() -> dict[Any, Any]:
         entry = await hx.jobs.schedules.get(others["entry"])
         kept = {key: value for key, value in lasting(raw).items() if MARK.encode() in key}
-        return kept | {"bulk": await hx.jobs.inspector.bulk.get(others["bulk"]), "paused": entry.paused}
+        return kept | {
+            "bulk": await hx.jobs.inspector.bulk.get(others["bulk"]),
+            "entry": (entry.spec, entry.missed, entry.paused),
+        }
 
     ada = person("act", queues=("gig*",))
     before = await standing()

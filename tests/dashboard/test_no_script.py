@@ -14,10 +14,12 @@ import redis
 from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
 from hustlex.dashboard.acts import ACTS
+from hustlex.dashboard.names import to_url
 from hustlex.errors import NotFound
 from hustlex.jobs import BulkPhase, State
 from hustlex.jobs.keys import parked, queue_keys, stop_channel
 from hustlex.jobs.lease.heartbeat import ServerName, beat
+from hustlex.jobs.schedule.periodic import entry_id
 from hustlex.jobs.wire import ServerInfo, TaskMessage, encode_server, encode_task
 from hustlex.ratelimit import parse_rule
 from tests.conftest import SECRET
@@ -94,6 +96,9 @@ REST = (
     Step("fire", "/cron"),
     Step("pause_entry"),
     Step("resume_entry"),
+    Step("add_entry", typed={"entry": "weekly", "spec": "0 7 * * 1", "type": "a:b", "payload": '{"week": 1}'}),
+    Step("edit_entry", "/cron/{weekly}", typed={"spec": "0 8 * * 1", "timezone": "Africa/Lagos"}),
+    Step("remove_entry", "/cron/{hourly}"),
 )
 BUTTON = """((verb, holds, typed) => {
   for (const each of document.querySelectorAll("details")) each.open = true;
@@ -221,7 +226,7 @@ async def test_people_and_entries_are_acted_on(
     limit = parse_rule(RULE).policy
     await hx.ratelimit.check(limit, "u2", endpoint="POST /pay")
     tab = await plain(browser, place)
-    await do(tab, place, REST)
+    await do(tab, place, REST, weekly=to_url(entry_id("weekly")), hourly=to_url(entry_id("hourly")))
     assert heard.get_message(timeout=50)["data"] == b"stop"
     assert (await hx.ratelimit.inspector.bans()).bans == ()
     assert (await hx.ratelimit.inspector.caller(BENT.policy, "u2", endpoint="POST /bend"))[0].own_limit is None
@@ -231,4 +236,5 @@ async def test_people_and_entries_are_acted_on(
     assert (await hx.tokens.inspector.user("u2")).sessions == ()
     assert (await hx.ratelimit.peek(limit, "u2", endpoint="POST /pay")).remaining == 3
     assert (await hx.jobs.inspector.summaries(["default"]))[0].pending == 1
-    assert not (await hx.jobs.schedules.get("hourly")).paused
+    [weekly] = await hx.jobs.schedules.all()
+    assert (weekly.name, weekly.spec, weekly.job.payload) == ("weekly", "CRON_TZ=Africa/Lagos 0 8 * * 1", b'{"week":1}')

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hustlex.dashboard.audit import Audit
-from hustlex.jobs import State
+from hustlex.jobs import Job, State
 from hustlex.jobs.lease.heartbeat import ServerName, beat, encode_served
 from hustlex.jobs.lease.vitals import Vitals, with_vitals
 from hustlex.jobs.wire import ServerInfo, encode_server
@@ -139,6 +139,9 @@ async def test_what_cannot_be_done_says_so(hx: Any, person: Callable[..., Person
         ("run", {"queue": "default"}, 400),
         ("limit_queue", {"queue": "default", "most": "-1"}, 400),
         ("limit_queue", {"queue": "default", "most": "many"}, 400),
+        ("edit_entry", {"entry": "gone", "spec": "@daily"}, 404),
+        ("add_entry", {"entry": "e", "spec": "0 0 30 2 *", "type": "a:b", "queue": "default"}, 400),
+        ("add_entry", {"entry": "e", "spec": "@daily", "type": "a:b", "queue": "default", "payload": "{"}, 400),
         ("explode", {}, 400),
         ("run_all", {"queue": "default", "state": "nonsense", "typed": "default"}, 400),
     ):
@@ -146,6 +149,18 @@ async def test_what_cannot_be_done_says_so(hx: Any, person: Callable[..., Person
         answer = await ada.press(verb, back="/", **fields)
         assert answer.status_code == status, (verb, fields)
         assert "Traceback" not in answer.text
+
+
+async def test_the_next_firings_are_told_before_an_entry_is_changed(hx: Any, person: Callable[..., Person]) -> None:
+    await hx.jobs.schedules.add("report", "@every 1h", Job("a:b"))
+    ada = person("act")
+    wanted = {"verb": "edit_entry", "entry": "report", "back": "/cron"}
+    answer = await ada.post("/confirm", spec="0 7 * * 1", timezone="Africa/Lagos", missed="once", **wanted)
+    assert re.findall(r"fires (Mon) [0-9-]+ (06:00:00) UTC", answer.text) == [("Mon", "06:00:00")] * 3
+    for spec, zone, said in (("0 0 30 2 *", "UTC", "never"), ("@daily", "Africa/Nowhere", "unknown time zone")):
+        answer = await ada.post("/confirm", spec=spec, timezone=zone, **wanted)
+        assert answer.status_code == 400 and said in answer.text
+    assert (await hx.jobs.schedules.get("report")).spec == "@every 1h"
 
 
 @pytest.mark.parametrize("text", HOSTILE)

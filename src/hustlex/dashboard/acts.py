@@ -8,11 +8,11 @@ from typing import Any, Literal
 import msgspec
 
 from hustlex.core import check
-from hustlex.dashboard import bulk_acts, job_acts, limit_acts
+from hustlex.dashboard import bulk_acts, cron_acts, job_acts, limit_acts
 from hustlex.dashboard.request import PageRequest
 from hustlex.dashboard.targets import Target
 from hustlex.errors import Conflict, Misuse, NotFound
-from hustlex.jobs import State, TooLate
+from hustlex.jobs import State
 from hustlex.people.person import destination
 from hustlex.people.resend import send_again
 
@@ -77,14 +77,6 @@ async def _archive(request: PageRequest, target: Target) -> None:
 
 async def _delete(request: PageRequest, target: Target) -> None:
     await request.hx.jobs.inspector.delete(target.queue, target.task)
-
-
-async def _cancel(request: PageRequest, target: Target) -> None:
-    outcome = await request.hx.jobs.cancel(target.task, queue=target.queue)
-    if isinstance(outcome, TooLate):
-        if outcome.state is None:
-            raise NotFound(f"queue {target.queue!r} has no task {target.task!r}")
-        raise Conflict("it has ended", hint="nothing was cancelled")
 
 
 async def _put_back(request: PageRequest, target: Target) -> None:
@@ -173,7 +165,7 @@ ACTS: dict[str, Act] = {
         "Cancel",
         "medium",
         _TASK,
-        _cancel,
+        job_acts.cancel,
         "It is cancelled.",
         "What runs is cut off and not repeated, what waits never starts.",
     ),
@@ -367,7 +359,35 @@ ACTS: dict[str, Act] = {
         room="events",
         takes=("kind",),
     ),
-    "fire": Act("Run now", "light", ("entry",), job_acts.fire, "The entry was fired."),
-    "pause_entry": Act("Pause", "light", ("entry",), job_acts.pause_entry, "The entry is paused."),
-    "resume_entry": Act("Resume", "light", ("entry",), job_acts.resume_entry, "The entry fires again."),
+    "fire": Act("Run now", "light", ("entry",), cron_acts.fire, "The entry was fired."),
+    "pause_entry": Act("Pause", "light", ("entry",), cron_acts.pause, "The entry is paused."),
+    "resume_entry": Act("Resume", "light", ("entry",), cron_acts.resume, "The entry fires again."),
+    "edit_entry": Act(
+        "Change when it fires",
+        "medium",
+        ("entry", "spec"),
+        cron_acts.edit,
+        "The entry fires at other times now.",
+        "Schedulers follow within two seconds; its instants count from now on.",
+        takes=("timezone", "missed"),
+        preview=cron_acts.next_of_changed,
+    ),
+    "add_entry": Act(
+        "Add an entry",
+        "medium",
+        ("entry", "spec", "type", "queue"),
+        cron_acts.add,
+        "The entry is stored.",
+        "Until it is removed a task of this type is made each time, payments too.",
+        takes=("timezone", "missed", "payload"),
+        preview=cron_acts.next_of_new,
+    ),
+    "remove_entry": Act(
+        "Remove the entry",
+        "heavy",
+        ("entry",),
+        cron_acts.remove,
+        "The entry is gone; what it enqueued stays.",
+        f"It fires no more. {_LOST}",
+    ),
 }

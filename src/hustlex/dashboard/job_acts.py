@@ -1,12 +1,11 @@
-"""Acts on queues, payloads, periodic entries and workers."""
+"""Acts on queues, single tasks and workers."""
 
 from __future__ import annotations
 
-from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.request import PageRequest
 from hustlex.dashboard.targets import Target, changes_of, whole_of
 from hustlex.errors import Conflict, NotFound
-from hustlex.jobs import Enqueued, Server
+from hustlex.jobs import Enqueued, Server, TooLate
 
 
 async def limit_queue(request: PageRequest, target: Target) -> None:
@@ -17,6 +16,15 @@ async def limit_queue(request: PageRequest, target: Target) -> None:
 async def lift_limit(request: PageRequest, target: Target) -> None:
     """Take any number again."""
     await request.hx.jobs.limit_queue(target.queue, max_size=None)
+
+
+async def cancel(request: PageRequest, target: Target) -> None:
+    """Cut it off, or see that it never starts."""
+    outcome = await request.hx.jobs.cancel(target.task, queue=target.queue)
+    if isinstance(outcome, TooLate):
+        if outcome.state is None:
+            raise NotFound(f"queue {target.queue!r} has no task {target.task!r}")
+        raise Conflict("it has ended", hint="nothing was cancelled")
 
 
 async def merge(request: PageRequest, target: Target) -> None:
@@ -31,30 +39,6 @@ async def clone(request: PageRequest, target: Target) -> str:
     if not isinstance(made, Enqueued):
         raise Conflict("nothing was enqueued: the queue is full, or has a limit")
     return request.url("tasks", made.queue, made.id)
-
-
-async def _look(request: PageRequest, target: Target) -> None:
-    """Raises NotFound for an entry whose queue does not exist for this person."""
-    if not request.operator.sees_queue(queue_of(await request.hx.jobs.schedules.get(target.entry))):
-        raise NotFound(f"there is no entry {target.entry!r}")
-
-
-async def fire(request: PageRequest, target: Target) -> None:
-    """Enqueue its job now."""
-    await _look(request, target)
-    await request.hx.jobs.schedules.run(target.entry)
-
-
-async def pause_entry(request: PageRequest, target: Target) -> None:
-    """Fire it no more."""
-    await _look(request, target)
-    await request.hx.jobs.schedules.pause(target.entry)
-
-
-async def resume_entry(request: PageRequest, target: Target) -> None:
-    """Fire it again."""
-    await _look(request, target)
-    await request.hx.jobs.schedules.resume(target.entry)
 
 
 async def stop_worker(request: PageRequest, target: Target) -> None:

@@ -14,6 +14,7 @@ from hustlex.errors import Error, NotFound
 from hustlex.jobs import Cause, QueueSummary
 from hustlex.people.person import declared_limits, destination, limit_of
 
+_CHANGING = ("edit_entry", "add_entry", "remove_entry")
 _STATES = ("pending", "active", "scheduled", "retry", "archived", "completed")
 
 
@@ -37,11 +38,11 @@ async def standing(request: PageRequest, verb: str, target: Target) -> Standing:
 async def _of(request: PageRequest, verb: str, target: Target) -> Standing:
     if target.task:
         return await _task(request, target)
+    if target.entry:
+        return await _entry(request, verb, target)
     if target.queue:
         found = await request.hx.jobs.inspector.summaries([target.queue])
         return Standing(", ".join(_counted(found[0])) if found else "not there")
-    if target.entry:
-        return await _entry(request, target)
     if target.worker:
         server = await worker_of(request, target.worker)
         return Standing(f"{server.status}, {server.active_worker_count} of {server.concurrency} slots busy")
@@ -84,10 +85,13 @@ def _counted(queue: QueueSummary) -> list[str]:
     return ["paused" if queue.paused else "not paused", *limit, *(told or ["empty"])]
 
 
-async def _entry(request: PageRequest, target: Target) -> Standing:
+async def _entry(request: PageRequest, verb: str, target: Target) -> Standing:
     found = await request.hx.jobs.schedules.get(target.entry)
+    if target.queue and not request.operator.sees_queue(queue_of(found)):
+        return Standing("not there")
     at = f"next at {found.next_at:%Y-%m-%d %H:%M:%S} UTC" if found.next_at else "never again"
-    return Standing("paused" if found.paused else at, queue_of(found))
+    spec = "" if found.trouble or verb not in _CHANGING else f"{found.spec}, missed {found.missed}, "
+    return Standing(spec + ("paused" if found.paused else at), queue_of(found))
 
 
 async def _limit(request: PageRequest, target: Target) -> str:

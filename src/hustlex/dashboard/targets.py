@@ -17,7 +17,8 @@ from hustlex.errors import Misuse
 FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "limit", "bulk", "do", "query",
           "changes", "to", "when", "group", "channel", "kind",
           "cache", "key", "tag", "claim", "fence", "breaker",
-          "caller", "ban", "most", "length", "worker")  # fmt: skip
+          "caller", "ban", "most", "length", "worker",
+          "spec", "timezone", "missed", "type", "payload")  # fmt: skip
 """What a target is named by."""
 _MOST_DIGITS = 15
 PRIVATE = ("user", "phone", "key", "caller")
@@ -55,6 +56,11 @@ class Target(msgspec.Struct, frozen=True):
     most: str = ""
     length: str = ""
     worker: str = ""
+    spec: str = ""
+    timezone: str = ""
+    missed: str = ""
+    type: str = ""
+    payload: str = ""
     typed: str = ""
 
     @property
@@ -74,11 +80,12 @@ def _written(request: PageRequest, name: str, value: str) -> str:
         return request.hx.reference(value)
     if name == "ban":
         return request.hx.reference(unquote(tagged(value)) or "?")
-    if name == "changes":
+    if name in ("changes", "payload"):
         with suppress(Misuse):
             return ",".join(sorted(changes_of(value)))
         return "?"
-    kinds: dict[str, Any] = {"query": "audit", "group": "group", "channel": "audit", "tag": "audit"}
+    kinds: dict[str, Any] = {"query": "audit", "group": "group", "channel": "audit", "tag": "audit",
+                              "spec": "audit", "timezone": "audit", "type": "audit"}  # fmt: skip
     return str(request.show(What(kinds[name], value)).value) if name in kinds else value
 
 

@@ -24,6 +24,12 @@ def queue_named(options: Iterable[str]) -> str:
     return next((found[1] for option in options if (found := _QUEUE.fullmatch(option))), DEFAULT_QUEUE)
 
 
+def spec_of(schedule: ScheduleInfo) -> tuple[str, str]:
+    """A spec and its time zone, as they are typed."""
+    head, _, rest = schedule.spec.partition(" ")
+    return (rest.strip(), head.partition("=")[2]) if head.startswith(("TZ=", "CRON_TZ=")) else (schedule.spec, "UTC")
+
+
 async def cron(request: PageRequest) -> PageContent:
     """Entries that our schedulers know, and those of living schedulers of any language."""
     schedules = await request.hx.jobs.schedules.all()
@@ -41,5 +47,14 @@ async def entry(request: PageRequest) -> PageContent:
     if not (request.operator.sees_queue(queue_of(schedule)) if schedule else request.operator.sees_all_queues):
         raise NotFound("there is no such entry")
     events = await request.hx.jobs.inspector.enqueue_events(entry_id, page=page, size=_SIZE)
-    values = {"id": entry_id, "schedule": schedule, "events": events, "number": page, "more": len(events) == _SIZE}
+    spec, zone = spec_of(schedule) if schedule else ("", "")
+    values = {
+        "spec": spec,
+        "zone": zone,
+        "id": entry_id,
+        "schedule": schedule,
+        "events": events,
+        "number": page,
+        "more": len(events) == _SIZE,
+    }
     return PageContent("entry", f"Cron {schedule.name if schedule else entry_id}", values)
