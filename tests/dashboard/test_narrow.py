@@ -237,6 +237,19 @@ async def test_a_worker_is_stopped_by_whom_all_queues_exist_for(
         assert answer.status_code == status  # nobody hears it: this one only tells of itself
 
 
+async def test_an_entry_added_under_the_name_of_anothers_tells_nothing_of_it(
+    hx: Any, person: Callable[..., Person]
+) -> None:
+    await hx.jobs.schedules.add("taken", "@every 7h", Job("t", b"", {"queue": OTHERS}))
+    ada = person("act", queues=("gig*",))
+    await ada.open("/people")
+    given = {"entry": "taken", "spec": "@daily", "type": "own:t", "queue": MINE}
+    assert (await ada.press("add_entry", back="/cron", **given)).status_code == 409
+    shown = (await ada.open("/audit")).text
+    assert "Conflict" in shown and "not there" in shown
+    assert "7h" not in shown and "next at" not in shown and OTHERS not in shown
+
+
 @pytest.mark.parametrize("room", ROOMS)
 async def test_a_room_that_is_not_theirs_is_nowhere(
     hx: Any, raw: redis.Redis, mine: dict[str, str], person: Callable[..., Person], room: str
