@@ -184,7 +184,7 @@ async def test_a_server_that_is_away_and_a_front_that_was_closed(unused_tcp_port
 
 
 SAMPLES = [
-    Sample(Diagnostics.check, {"deep": False, "brief": True, "watch": timedelta(0), "keys": 1}),
+    Sample(Diagnostics.check, {"deep": False, "brief": True, "watch": timedelta(0), "keys": 1, "jobs": False}),
     Sample(Diagnostics.self_check, {"strict": False}),
     Sample(Diagnostics.servers, {"role": "state"}),
     Sample(Diagnostics.slowlog, {"count": 1, "role": "cache"}),

@@ -92,7 +92,7 @@ async def test_nobody_serves_the_queue(hx: Any, blocking_driver: Any, status: st
     seen = await hx.jobs.explain("t")
     assert seen.causes == (Cause.NOBODY_SERVES, Cause.PENDING)
     assert seen.served_by == ()
-    assert seen.text.startswith("No living worker takes tasks of queue 'default'. It is next")
+    assert seen.text.startswith("No living worker takes tasks of queue 'default'. It is the next one")
 
 
 async def test_a_paused_queue(hx: Any, blocking_driver: Any) -> None:

@@ -69,7 +69,7 @@ async def test_one_page_answers_what_a_person_calls_about(hx: HustleX) -> None:
         "POST /pay succeeded twice within",
         "POST /pay is denied for",
         "the next code may be sent in",
-        "A code was sent, in the lane for strangers and new devices.",
+        "A code was sent to strangers and new devices.",
         "A request was answered with 201: POST /pay",
         "users:u7 0",
     ):

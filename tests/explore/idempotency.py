@@ -66,7 +66,13 @@ class Idempotency(Protocol):
             Mutation(
                 "takes-over-the-wrong-orphan",
                 ops._BEGIN,
-                (("if tonumber(over) ~= -1 and tonumber(over) ~= fence then return {4, fence, point} end", ""),),
+                (
+                    (
+                        "if tonumber(over) ~= -1 and tonumber(over) ~= fence and free ~= lease then "
+                        "return {4, fence, point} end",
+                        "",
+                    ),
+                ),
             ),
             Mutation("anybody-gives-back", ops._ABANDON, ((" or own ~= owner", ""),)),
         )

@@ -17,7 +17,11 @@ from hustlex.people.notes import AuditEntry
 from hustlex.people.person import PersonLimit, PersonState
 from hustlex.pins import PinState
 
-_LANES = {"anon": "strangers and new devices", "known": "devices that proved themselves", "extra": "the extra lane"}
+_LANES = {
+    "anon": "strangers and new devices",
+    "known": "devices that proved themselves",
+    "extra": "strangers, in the extra lane",
+}
 _ENDED = {
     "logout": "Logged out by the person.",
     "revoked": "Logged out by the application or an operator.",
@@ -110,7 +114,7 @@ def _why_no_code(state: PhoneState) -> Iterator[str]:
     for lane in state.lanes:
         who = _LANES[lane.lane]
         if lane.locked_for:
-            yield f"For {who} it is locked for {duration(lane.locked_for)}, after too many wrong codes."
+            yield f"For {who} it is locked for {duration(lane.locked_for)}, after too many wrong codes: none is sent."
         elif lane.wrong:
             over = ": it was locked for that, which is over" if lane.locks else ""
             count = "1 wrong code was" if lane.wrong == 1 else f"{lane.wrong} wrong codes were"
@@ -168,14 +172,14 @@ def _sessions(found: PersonState) -> Iterator[TimelineEntry]:
 def _sends(found: PersonState) -> Iterator[TimelineEntry]:
     for lane, times in found.sends.items():
         for at in times:
-            yield TimelineEntry(at, "Codes", "ok", f"A code was sent, in the lane for {_LANES[lane]}.")
+            yield TimelineEntry(at, "Codes", "ok", f"A code was sent to {_LANES[lane]}.")
 
 
 def _codes(state: PhoneState, now: datetime) -> Iterator[TimelineEntry]:
     for lane in state.lanes:
         who = _LANES[lane.lane]
         if lane.locked_for:
-            words = f"Until then no code of {who} is taken: too many were wrong."
+            words = f"Until then no code is sent to {who}, and none is taken: too many were wrong."
             yield TimelineEntry(now + lane.locked_for, "Codes", "fail", words)
         if lane.next_send_in:
             words = f"Until then no other code is sent to {who}."
