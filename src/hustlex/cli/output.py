@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_args
 
 import msgspec
 import typer
@@ -74,14 +75,30 @@ def _asked(question: str) -> str:
     return sys.stdin.readline().strip()
 
 
+class NoDuration:
+    """A duration that is not there: its name ends in its unit all the same, so that a field has one name."""
+
+
+_NO_DURATION = NoDuration()
+
+
 def fields_of(answer: msgspec.Struct) -> dict[str, Any]:
     """A result's fields, by name."""
-    return {name: getattr(answer, name) for name in answer.__struct_fields__}
+    found = {name: getattr(answer, name) for name in answer.__struct_fields__}
+    missing = [name for name, value in found.items() if value is None and name in _durations(type(answer))]
+    return found | dict.fromkeys(missing, _NO_DURATION)
+
+
+@cache
+def _durations(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """Names of fields that may hold a duration."""
+    fields = msgspec.structs.fields(kind)
+    return frozenset(each.name for each in fields if timedelta in (each.type, *get_args(each.type)))
 
 
 def named(fields: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
     """A duration's name ends in its unit."""
-    return ((f"{name}_ms" if isinstance(value, timedelta) else name, value) for name, value in fields)
+    return ((f"{name}_ms" if isinstance(value, timedelta | NoDuration) else name, value) for name, value in fields)
 
 
 def plain(value: Any) -> Any:
@@ -89,6 +106,8 @@ def plain(value: Any) -> Any:
     match value:
         case msgspec.Struct():
             return {name: plain(each) for name, each in named(fields_of(value).items())}
+        case NoDuration():
+            return None
         case enum.Enum():
             return value.value
         case timedelta():
@@ -185,7 +204,7 @@ def _brief(value: Any) -> str:
 def spoken(value: Any) -> str:
     """A value as people read it."""
     match value:
-        case None:
+        case None | NoDuration():
             return "-"
         case bool():
             return "yes" if value else "no"
