@@ -121,6 +121,9 @@ async def plain(browser: Chromium, place: str) -> Tab:
     """Signed in without a script: the token is typed."""
     address, _, token = place.partition("#")
     tab = await browser.open(address)
+    await tab.until(
+        "location.pathname === '/enter' && document.readyState === 'complete'"
+    )  # else it comes after ``go``
     await tab.call("Emulation.setScriptExecutionDisabled", value=True)
     await tab.call("Emulation.setFocusEmulationEnabled", enabled=True)
     await go(tab, place, "/enter")
