@@ -96,7 +96,8 @@ def _follow(first: EmbeddedServer, second: EmbeddedServer) -> None:
         leads.config_set("repl-diskless-sync-delay", 0)
         follows.config_set("masterauth", urlsplit(first.url).password or "")
         follows.replicaof("127.0.0.1", first.port)
-        while leads.wait(1, 100) < 1:
+        leads.set("bench:followed", 1)
+        while leads.execute_command("WAITAOF", 0, 1, 100)[1] < 1:  # after its first sync it writes its whole file anew
             pass
 
 
