@@ -20,7 +20,7 @@ from hustlex.app import DurableRooms
 from hustlex.core.durability.level import Durability
 from hustlex.drivers.embedded import EmbeddedServer
 
-_SECONDS = 0.6 if QUICK else 2.0
+_SECONDS = 0.3 if QUICK else 2.0
 _LEVELS = {
     "memory": ("memory", "everysec"),
     "fsync, appendfsync always": ("fsync", "always"),
@@ -40,7 +40,7 @@ def measured() -> dict[str, float]:
     """The table, and its figures."""
     figures = Figures()
     disk_ms = _disk_ms()
-    for number in Budget(30 if QUICK else 90, 5).rounds():
+    for number in Budget(10 if QUICK else 90, 5).rounds():
         for level in list(_LEVELS) if number % 2 == 0 else reversed(_LEVELS):
             figures.add(level, _one(level))
     print_table(

@@ -46,10 +46,10 @@ def main() -> None:
     """Run the arms in turn, print the tables and the summary."""
     figures, arms, left_out = Figures(), list(_installed()), [name for name in _ARMS if name not in _installed()]
     with serving() as server:
-        for number in Budget(30 if QUICK else 180, 7).rounds():
+        for number in Budget(35 if QUICK else 180, 7).rounds():
             for arm in turned(arms, number):
                 module, loop, _ = _ARMS[arm]
-                figures.add(arm, run_arm(module, "redis", server.url, loop, "0.25" if QUICK else "1"))
+                figures.add(arm, run_arm(module, "redis", server.url, loop, "0.15" if QUICK else "1"))
     on_cluster = [arm for arm in _ON_CLUSTER if arm in arms]
     _on_cluster(figures, on_cluster)
     _report(figures, arms, on_cluster)
