@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import redis
 
+from hustlex.dashboard.acts import ACTS
+from hustlex.dashboard.targets import FIELDS
 from hustlex.jobs import State
 from tests.dashboard.conftest import Person
 
@@ -65,35 +67,28 @@ async def test_an_odd_live_page_is_refused_or_shown(person: Callable[..., Person
         assert answer.status_code in (400, 404), answer.text
 
 
-@pytest.mark.parametrize(
-    "verb",
-    [
-        "pause",
-        "run",
-        "delete_all",
-        "revoke",
-        "unlock",
-        "fire",
-        "reset_pin",
-        "plan_bulk",
-        "start_bulk",
-        "undo_bulk",
-        "merge",
-        "clone",
-        "",
-        "__class__",
-    ],
-)
+WHOLE = {
+    "queue": "default", "task": "t1", "state": "pending", "entry": "nightly", "user": "u1", "session": "s1",
+    "phone": "+2348031234567", "lane": "anon", "limit": "logins", "do": "archive", "query": "queue:default",
+    "kind": "live", "channel": "gigs", "cache": "user", "most": "5", "length": "60",
+}  # fmt: skip
+"""What would do, so that each field by itself meets its odd value."""
+WORDS = ("\udcff", "\x00", "a" * 1500, "", "-1", "nan", "9" * 30)
+
+
+@pytest.mark.parametrize("verb", [*ACTS, "", "__class__"])
 async def test_an_odd_act_is_refused(hx: Any, person: Callable[..., Person], verb: str) -> None:
-    await hx.jobs.enqueue("gig:notify")
+    await hx.jobs.enqueue("gig:notify", task_id="t1")
     ada = person("act")
     await ada.open("/queues/default")
-    for odd in ("\udcff", "\x00", "a" * 5000, "{x}", "", "\u202e"):
-        fields = dict.fromkeys(("queue", "task", "state", "entry", "user", "session", "phone", "lane", "typed",
-                               "bulk", "do", "query", "changes", "to"), odd)  # fmt: skip
-        fields = {name: text.encode("utf-8", "surrogatepass").decode("latin-1") for name, text in fields.items()}
-        answer = await ada.press(verb, back="http://[", **fields)
-        assert answer.status_code in (200, 400, 404, 409), (odd, answer.text[-600:])
+    named = (*ACTS[verb].needs, *ACTS[verb].takes) if verb in ACTS else FIELDS
+    for odd in WORDS:
+        odd = odd.encode("utf-8", "surrogatepass").decode("latin-1")
+        for fields in (dict.fromkeys(FIELDS, odd), *(WHOLE | {name: odd} for name in named)):
+            shown = await ada.client.get("/confirm", params={"verb": verb, "back": "http://[", **fields})
+            assert shown.status_code in (200, 303, 400, 404, 409), (fields, shown.text[-600:])
+            answer = await ada.press(verb, **{"back": "http://[", "typed": odd, **fields})
+            assert answer.status_code in (200, 303, 400, 404, 409), (fields, answer.text[-600:])
 
 
 async def test_bytes_that_are_no_form_are_refused(person: Callable[..., Person]) -> None:

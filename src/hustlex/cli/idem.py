@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hustlex.cli.client import Prefix, Url, opened
-from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_done, print_fields, print_json, print_table
+from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_done, print_fields, print_found, print_json
 
 idem = typer.Typer(no_args_is_help=True)
 
@@ -33,14 +33,15 @@ def ls(
     with opened(url, prefix=prefix) as hx:
         look = hx.idempotency.inspector
         page = look.unfinished_events(cursor=cursor) if events else look.unfinished(cursor=cursor)
-    if as_json:
-        answer = {"items": page.claims, "next": page.cursor or None, "looked_at": page.looked_at}
-        print_json("idem.list/1", {**answer, "complete": not page.cursor})
-        return
     heads = ("claim", "state", "point", "owners", "age", "lease left")
-    print_table(heads, ((e.record, e.state, e.point, e.fence, e.age, e.lease_left) for e in page.claims))
-    if page.cursor:
-        print(f"looked at about {page.looked_at} keys; go on with --cursor {page.cursor}")
+    print_found(
+        "idem.list/1",
+        page.claims,
+        page,
+        heads,
+        lambda e: (e.record, e.state, e.point, e.fence, e.age, e.lease_left),
+        as_json=as_json,
+    )
 
 
 @idem.command()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hustlex.cli.client import Prefix, Url, opened
-from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, print_json, print_table, typed
+from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, print_found, print_json, print_table, typed
 from hustlex.cli.values import duration
 from hustlex.errors import Misuse
 from hustlex.metrics.refused import read_refused
@@ -168,14 +168,15 @@ def bans(
     """
     with opened(url, prefix=prefix) as hx:
         page = hx.ratelimit.inspector.bans(cursor=cursor)
-    if as_json:
-        answer = {"items": page.bans, "next": page.cursor or None, "looked_at": page.looked_at}
-        print_json("limit.ban.list/1", {**answer, "complete": not page.cursor})
-        return
     heads = ("caller", "endpoint", "policy", "banned for", "ban number")
-    print_table(heads, ((e.caller, e.endpoint, e.policy, e.banned_for, e.level or "by hand") for e in page.bans))
-    if page.cursor:
-        print(f"looked at about {page.looked_at} keys; go on with --cursor {page.cursor}")
+    print_found(
+        "limit.ban.list/1",
+        page.bans,
+        page,
+        heads,
+        lambda e: (e.caller, e.endpoint, e.policy, e.banned_for, e.level or "by hand"),
+        as_json=as_json,
+    )
 
 
 @limit.command()

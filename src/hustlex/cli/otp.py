@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hustlex.cli.client import Prefix, Url, opened
-from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_done, print_fields, print_json, print_table, typed
+from hustlex.cli.output import (
+    AsJson,
+    Yes,
+    confirm,
+    fields_of,
+    print_done,
+    print_fields,
+    print_found,
+    print_json,
+    print_table,
+    typed,
+)
 from hustlex.core import check
 from hustlex.errors import Misuse
 
@@ -89,14 +100,15 @@ def slowed(
     """
     with opened(url, prefix=prefix) as hx:
         page = hx.otp.inspector.breakers(cursor=cursor)
-    if as_json:
-        answer = {"items": page.breakers, "next": page.cursor or None, "looked_at": page.looked_at}
-        print_json("otp.breaker.list/1", {**answer, "complete": not page.cursor})
-        return
     heads = ("breaker", "scope", "since", "sent in an hour", "typed", "next in")
-    print_table(heads, ((e.name, e.scope, e.since, e.sent, e.verified, e.next_in) for e in page.breakers))
-    if page.cursor:
-        print(f"looked at about {page.looked_at} keys; go on with --cursor {page.cursor}")
+    print_found(
+        "otp.breaker.list/1",
+        page.breakers,
+        page,
+        heads,
+        lambda e: (e.name, e.scope, e.since, e.sent, e.verified, e.next_in),
+        as_json=as_json,
+    )
 
 
 @otp.command("close-breaker")

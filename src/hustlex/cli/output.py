@@ -6,10 +6,10 @@ import enum
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TextIO, get_args
 
 import msgspec
 import typer
@@ -46,6 +46,34 @@ def print_answer(schema: str, fields: Mapping[str, Any], *, as_json: bool) -> No
         print_json(schema, fields)
     else:
         print_fields(fields)
+
+
+class KeyPage(Protocol):
+    """A page of what was found among the server's keys, as the rooms' inspectors answer it."""
+
+    @property
+    def cursor(self) -> str: ...
+    @property
+    def looked_at(self) -> int: ...
+
+
+def print_found(
+    schema: str,
+    items: Sequence[Any],
+    page: KeyPage,
+    heads: Sequence[str],
+    row: Callable[[Any], Sequence[Any]],
+    *,
+    as_json: bool,
+) -> None:
+    """What a page of keys held, where to go on, and how much was looked at. row: an item's cells, under the heads."""
+    if as_json:
+        found = {"items": items, "next": page.cursor or None, "looked_at": page.looked_at}
+        print_json(schema, {**found, "complete": not page.cursor})
+        return
+    print_table(heads, map(row, items))
+    if page.cursor:
+        print(f"looked at about {page.looked_at} keys; go on with --cursor {page.cursor}")
 
 
 def typed(text: str) -> str:
