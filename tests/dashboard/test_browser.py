@@ -175,3 +175,38 @@ async def to(tab: Tab, wanted: str) -> None:
         await press(tab, "Tab")
         passed.append(await tab.run(f"{at}.id || {at}.textContent.trim()"))
         assert len(passed) < 40, passed
+
+
+async def test_the_narrow_navigation_says_which_page_is_open(browser: Chromium, place: str) -> None:
+    tab = await signed_in(browser, place)
+    await tab.look(360, 800, "light")
+    for path in ("/queues", "/groups", "/audit", "/tasks/default/t1"):
+        await go(tab, place, path)
+        inside = "(({left, right}) => left >= 0 && right <= innerWidth)"
+        for end in (0, 9999):
+            await tab.run(f"document.querySelector('.nav').scrollLeft = {end}")
+            assert await tab.run(f"{inside}(document.querySelector('.nav [aria-current]').getBoundingClientRect())")
+
+
+async def test_keys_are_told_and_can_be_turned_off(browser: Chromium, place: str) -> None:
+    tab = await signed_in(browser, place)
+    for width, theme in LOOKS:
+        await tab.look(width, 800, theme)
+        await type_key(tab, "?")
+        assert await tab.run("document.getElementById('keys').open")
+        found = await tab.run(READ)
+        assert not any(found.values()), (width, theme, found)
+        if rules := axe.source():
+            assert await tab.run(f"{rules}\n{axe.serious('color-contrast')}") == []
+        await tab.run("document.querySelector('#keys form').requestSubmit(document.querySelector('#keys button'))")
+    assert not await tab.run("document.getElementById('keys').open")
+    await tab.run("document.querySelector('[data-keys-switch]').click()")
+    await go(tab, place, "/queues")
+    await type_key(tab, "?")
+    assert not await tab.run("document.getElementById('keys').open")
+    await tab.run("document.querySelector('[data-keys]').click()")
+    assert await tab.run("document.querySelector('[data-keys-switch]').textContent") == "Turn the keys on"
+
+
+async def type_key(tab: Tab, key: str) -> None:
+    await tab.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key)

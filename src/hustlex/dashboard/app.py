@@ -50,6 +50,8 @@ _FOREIGN = "This form is not one of ours, or older than a day: load the page ane
 _ENTRIES = Policy("console_enter", 5, timedelta(minutes=1), on_error="closed")
 _EXPORTED = {"tasks": "jobs", "audit": "audit"}
 """What can be saved as a file, and the room whose right it is."""
+_BROWSER = 32
+"""Letters of the name that a browser gave itself: it tells its own streams apart from those of others."""
 _STATUS: tuple[tuple[type[Error], int], ...] = ((NotFound, 404), (Misuse, 400), (Conflict, 409), (Denied, 403))
 
 
@@ -162,8 +164,9 @@ class Dashboard:
             return PlainTextResponse("This page does not change by itself.", 404)
         key = (route.pattern, tuple(sorted(params.items())), tuple(sorted(query.items())), asked.operator, asked.root)
         stream = self._hub.stream(
-            key, partial(self._fragment, route, asked), route.tick_s, partial(self._still, request, asked.operator)
-        )
+            key, partial(self._fragment, route, asked), route.tick_s, partial(self._still, request, asked.operator),
+            (asked.operator, request.query_params.get("browser", "")[:_BROWSER]),
+        )  # fmt: skip
         return StreamingResponse(stream, 200, {"X-Accel-Buffering": "no"}, "text/event-stream")
 
     async def _fragment(self, route: PageRoute, asked: PageRequest) -> str:

@@ -14,6 +14,8 @@ from hustlex.errors import Error
 
 _MOST_STREAMS = 200
 _MOST_TOPICS = 50
+_MOST_OF_ONE = 4
+"""Streams of one browser: it opens six connections to a host, and pages need the others."""
 _HEARTBEAT_S = 15.0
 _LIFE_S = 45 * 60
 _RETRY_MS = 3000
@@ -50,6 +52,11 @@ class Topic:
             self._task.cancel()
             self._task = None
 
+    def wake(self) -> None:
+        """Let all who wait look up, whether or not there is something new."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
     async def change(self, seen: int, seconds: float) -> bool:
         """Wait until there is a version after ``seen``, at most this long."""
         changed = self._changed
@@ -71,8 +78,20 @@ class Topic:
                 trouble = "this page could not be rendered; see the log"
             if (html, trouble) != (self.latest, self.trouble):
                 self.latest, self.trouble, self.version = html, trouble, self.version + 1
-                changed, self._changed = self._changed, asyncio.Event()
-                changed.set()
+                self.wake()
+
+
+class Stream:
+    """One look at a topic. ``displaced`` when the same browser opened too many others after it."""
+
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self.displaced = False
+
+    def displace(self) -> None:
+        """End it, with a word to the page."""
+        self.displaced = True
+        self.topic.wake()
 
 
 class LiveHub:
@@ -80,6 +99,7 @@ class LiveHub:
 
     def __init__(self) -> None:
         self._topics: dict[Any, Topic] = {}
+        self._of: dict[Any, list[Stream]] = {}
         self._streams = 0
 
     @property
@@ -87,10 +107,13 @@ class LiveHub:
         """Whether another stream would be one too many: the page then stays as it is until it is loaded anew."""
         return self._streams >= _MOST_STREAMS
 
-    async def stream(self, key: Any, render: Render, tick_s: float, still_may: StillMay) -> AsyncIterator[bytes]:
+    async def stream(
+        self, key: Any, render: Render, tick_s: float, still_may: StillMay, browser: Any = None
+    ) -> AsyncIterator[bytes]:
         """Server-sent events: ``main`` with the page's inner HTML when it changed, ``trouble`` with a sentence.
 
-        Ends after about 45 minutes, or within a minute when the person may look no longer.
+        Ends after about 45 minutes, within a minute when the person may look no longer, and at once, with
+        ``elsewhere``, when the same browser opened four others since.
         """
         topic = self._topics.get(key)
         if topic is None:
@@ -98,24 +121,43 @@ class LiveHub:
                 yield _event("bye", "too many different pages are open")
                 return
             topic = self._topics[key] = Topic(render, tick_s)
-        self._streams += 1
-        topic.join()
+        stream = self._begin(topic, browser)
         try:
             yield f"retry: {_RETRY_MS}\n\n".encode()
-            async for event in _events(topic, still_may):
+            async for event in _events(stream, still_may):
                 yield event
         finally:
-            self._streams -= 1
-            topic.leave()
+            self._end(stream, browser)
             if not topic.viewers:
                 self._topics.pop(key, None)
 
+    def _begin(self, topic: Topic, browser: Any) -> Stream:
+        self._streams += 1
+        topic.join()
+        stream, others = Stream(topic), self._of.setdefault(browser, [])
+        others.append(stream)
+        for oldest in others[:-_MOST_OF_ONE]:
+            oldest.displace()
+        return stream
 
-async def _events(topic: Topic, still_may: StillMay) -> AsyncIterator[bytes]:
+    def _end(self, stream: Stream, browser: Any) -> None:
+        self._streams -= 1
+        stream.topic.leave()
+        self._of[browser].remove(stream)
+        if not self._of[browser]:
+            del self._of[browser]
+
+
+async def _events(stream: Stream, still_may: StillMay) -> AsyncIterator[bytes]:
+    topic = stream.topic
     end = time.monotonic() + _LIFE_S * random.uniform(0.8, 1.2)
     asked, seen = time.monotonic(), topic.version
     while time.monotonic() < end:
-        if not await topic.change(seen, _HEARTBEAT_S):
+        changed = not stream.displaced and await topic.change(seen, _HEARTBEAT_S)
+        if stream.displaced:
+            yield _event("elsewhere", "live in another tab")
+            return
+        if not changed:
             yield b": alive\n\n"
         elif topic.trouble:
             yield _event("trouble", topic.trouble)

@@ -49,6 +49,10 @@
   }
   setInterval(count, 1000);
 
+  // A browser tells its own streams apart from those of others: it may have four at a time.
+  let browser = localStorage.getItem("hustlex-browser");
+  if (!browser) localStorage.setItem("hustlex-browser", browser = Math.random().toString(36).slice(2));
+
   // Open pages. Nothing moves under the hand: while somebody points at a table, types or has selected something,
   // what is new waits behind a button.
   let source = null, failures = 0, waiting = null, pointed = false, hiddenAt = 0;
@@ -85,14 +89,24 @@
     state.textContent = word;
     state.className = `state ${on ? "on" : "off"}`;
   }
+  function giveWay(words) {
+    say(`${words} · `, false);
+    const button = document.createElement("button");
+    button.className = "resume";
+    button.textContent = "resume here";
+    button.addEventListener("click", () => { main.focus({ preventScroll: true }); open(); });
+    state.append(button);
+  }
   function open() {
     if (source || document.hidden || localStorage.getItem("hustlex-live") === "off") return;
     const path = location.pathname.slice(root.replace(/\/live$/, "").length) || "/";
-    source = new EventSource(`${document.body.dataset.live}?path=${encodeURIComponent(path + location.search)}`);
+    const asked = new URLSearchParams({ path: path + location.search, browser });
+    source = new EventSource(`${document.body.dataset.live}?${asked}`);
     source.addEventListener("open", () => { failures = 0; say("live", true); });
     source.addEventListener("main", (event) => { say("live", true); busy() ? offer(event.data) : show(event.data); });
     source.addEventListener("trouble", (event) => say(event.data, false));
     source.addEventListener("bye", (event) => { close(); say(event.data, false); });
+    source.addEventListener("elsewhere", (event) => { close(); giveWay(event.data); });
     source.addEventListener("error", () => {
       close();
       failures += 1;
@@ -114,9 +128,20 @@
     addEventListener("pagehide", close);
   }
 
-  // Keys: "/" jumps to the search, "g" and a letter to a page, "j" and "k" through rows, "l" live, "t" theme.
+  // Keys: "/" jumps to the search, "g" and a letter to a page, "j" and "k" through rows, "l" live, "t" theme, "?" help.
+  // Who speaks to the computer, or rests a hand on it, turns them off.
+  const help = document.getElementById("keys"), keyless = () => localStorage.getItem("hustlex-keys") === "off";
+  for (const button of document.querySelectorAll("[data-keys]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => help.showModal());
+  }
+  const keys = document.querySelector("[data-keys-switch]");
+  const name = () => { keys.textContent = keyless() ? "Turn the keys on" : "Turn the keys off"; };
+  keys?.addEventListener("click", () => { localStorage.setItem("hustlex-keys", keyless() ? "on" : "off"); name(); });
+  if (keys) name();
   let going = false, row = -1;
   addEventListener("keydown", (event) => {
+    if (!help || help.open || keyless()) return;
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
     const rows = [...main.querySelectorAll("tbody tr a[href]:first-of-type")].filter((link) => link.closest("th"));
     if (going) {
@@ -132,5 +157,6 @@
     else if (event.key === "l" && document.body.dataset.live) toggle();
     else if (event.key === "t") switchTheme();
     else if (event.key === "r") location.reload();
+    else if (event.key === "?") help.showModal();
   });
 })();
