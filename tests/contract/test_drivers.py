@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import inspect
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,6 +24,7 @@ from tests.conftest import LONG
 from tests.support.answering import answering
 from tests.support.calls import Calls
 from tests.support.proxy import Proxy
+from tests.support.street import KINDS, Street
 
 Run = Callable[..., Any]
 QUICK = timedelta(milliseconds=300)
@@ -48,25 +48,6 @@ def increment(key: str, effect: Effect = Effect.ONCE) -> Op[int]:
 
 def script(text: str, effect: Effect = Effect.ONCE) -> Script:
     return Script("test.script", text, hashlib.sha1(text.encode()).hexdigest(), effect, (), ())
-
-
-class Street:
-    """Either driver, awaited the same way."""
-
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
-
-    async def call(self, verb: str, *args: Any) -> Any:
-        method = getattr(self.driver, verb)
-        if inspect.iscoroutinefunction(method):
-            return await method(*args)
-        return await asyncio.to_thread(method, *args)
-
-    async def run(self, op: Op[Any]) -> Any:
-        return await self.call("run", op)
-
-
-KINDS: dict[str, Callable[..., Any]] = {"aio": aio.Driver, "blocking": blocking.Driver}
 
 
 @pytest.fixture(params=list(KINDS))

@@ -19,10 +19,11 @@ from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.faults import WRONG_SERVER
 from hustlex.errors import OutcomeUnknown, Refused, Unavailable
 from hustlex.events import Events, Position
-from tests.contract.test_drivers import KINDS, Street, get, increment, put
+from tests.contract.test_drivers import get, increment, put
 from tests.support import servers
 from tests.support.answering import answering
 from tests.support.proxy import Proxy
+from tests.support.street import KINDS, Street
 
 _HELLO = b"%2\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$5\r\nproto\r\n:3\r\n"
 

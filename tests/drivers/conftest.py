@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from hustlex.core.op import Op
-from hustlex.drivers import aio, blocking
 from hustlex.drivers.embedded_cluster import EmbeddedCluster
 from tests.support import servers
 from tests.support.clusters import ClusterHands
 from tests.support.sentinels import SentinelSet, until
+from tests.support.street import KINDS, Street
 
-KINDS: dict[str, Callable[..., Any]] = {"aio": aio.Driver, "blocking": blocking.Driver}
 PATIENCE = timedelta(seconds=10)
-
-
-class Street:
-    """Either driver, awaited the same way."""
-
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
-
-    async def call(self, verb: str, *args: Any) -> Any:
-        method = getattr(self.driver, verb)
-        if inspect.iscoroutinefunction(method):
-            return await method(*args)
-        return await asyncio.to_thread(method, *args)
-
-    async def run(self, op: Op[Any]) -> Any:
-        return await self.call("run", op)
-
-    async def many(self, ops: list[Op[Any]]) -> list[Any]:
-        answers: list[Any] = await self.call("run_many", ops)
-        return answers
 
 
 @pytest.fixture(scope="module")

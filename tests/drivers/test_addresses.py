@@ -18,12 +18,13 @@ from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.embedded_cluster import EmbeddedCluster
 from hustlex.errors import ConfigurationError
 from tests.contract.test_addresses import self_signed
-from tests.drivers.conftest import PATIENCE, Street
+from tests.drivers.conftest import PATIENCE
 from tests.drivers.test_cluster import get, put
 from tests.support import servers
 from tests.support.clusters import ClusterHands
 from tests.support.needs import needs
 from tests.support.sentinels import SentinelSet
+from tests.support.street import Street
 
 
 async def serves(kind: Callable[..., Any], url: str, keys: list[str]) -> None:

@@ -25,9 +25,10 @@ from hustlex.diagnostics.nodes import ClusterFacts, ClusterNode
 from hustlex.drivers import aio, blocking, faults
 from hustlex.errors import Closed, Error, Refused, Timeout, Unavailable
 from hustlex.jobs.inspect import act
-from tests.drivers.conftest import PATIENCE, Street
+from tests.drivers.conftest import PATIENCE
 from tests.support.clusters import ClusterHands
 from tests.support.sentinels import until
+from tests.support.street import Street
 
 
 def same(reply: Any) -> Any:

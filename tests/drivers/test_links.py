@@ -24,10 +24,10 @@ from hustlex.drivers.redis_py import ServerPool
 from hustlex.errors import ConfigurationError, Misuse, Overloaded, Unavailable
 from hustlex.tokens import TokenOptions
 from tests.conftest import LONG, SECRET
-from tests.drivers.conftest import Street
 from tests.drivers.test_cluster import get, put
 from tests.support.answering import answering
 from tests.support.proxy import Proxy
+from tests.support.street import Street
 
 ME = command("test.me", Effect.READ, "CLIENT", "ID", decode=int)
 

@@ -15,10 +15,11 @@ from hustlex.drivers.slotmap import SlotRange, reader
 from hustlex.errors import ConfigurationError, Error, Misuse
 from hustlex.sync import HustleX as BlockingHustleX
 from tests.conftest import SECRET
-from tests.drivers.conftest import PATIENCE, Street
+from tests.drivers.conftest import PATIENCE
 from tests.drivers.test_cluster import get, increment, put
 from tests.support.clusters import ClusterHands
 from tests.support.sentinels import SentinelSet, until
+from tests.support.street import Street
 
 
 async def test_replicas_of_a_cluster_answer_reads(street: Street, cluster: ClusterHands, kind: Any) -> None:

@@ -12,8 +12,9 @@ from hustlex.core.op import Effect, Op, command
 from hustlex.core.telemetry import CallEnd
 from hustlex.drivers import aio
 from hustlex.errors import ConfigurationError, Denied, Error, Refused, Unavailable
-from tests.drivers.conftest import PATIENCE, Street
+from tests.drivers.conftest import PATIENCE
 from tests.support.sentinels import SentinelSet, until
+from tests.support.street import Street
 
 
 def same(reply: Any) -> Any:
