@@ -58,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._on_push = on_push
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
         self._transport: asyncio.Transport | None = None
+        self._carrier: asyncio.Transport | None = None
         self._buffer: list[bytes] = []
         self._flush_planned = False
         self._burst = 0
@@ -126,10 +127,14 @@ class Connection(asyncio.Protocol):
 
     # -- receiving (called by the event loop)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport, carrier: asyncio.Transport | None = None) -> None:
+        """carrier: of an encrypted connection, the transport that has the socket."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are not registered as one
+        self._carrier = carrier or self._transport
         self._transport.set_write_buffer_limits(high=1 << 20)
         self.opened = self.last_received = self._loop.time()
+        if self.closed:  # by what came before
+            self._transport.abort()
         self._flush()
 
     def data_received(self, data: bytes) -> None:
@@ -218,16 +223,17 @@ class Connection(asyncio.Protocol):
 
     def forsake(self) -> None:
         """The event loop has ended, or stands still: hang up without it."""
-        transport = self._transport
+        carrier = self._carrier
         self.closed = True
-        if transport is None or transport.is_closing():
+        if carrier is None or carrier.is_closing():
             return
         with contextlib.suppress(OSError, AttributeError):
-            transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            carrier.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(RuntimeError):  # the loop is closed
-            transport.abort()
-        if self._loop.is_closed() and hasattr(transport, "_call_connection_lost"):
-            transport._call_connection_lost(None)  # what the loop would do next: close the socket
+            carrier.abort()
+        if self._loop.is_closed() and hasattr(carrier, "_call_connection_lost"):
+            with contextlib.suppress(RuntimeError):  # again, when it is encrypted
+                carrier._call_connection_lost(None)  # what the loop would do next: close the socket
 
     async def close(self, seconds: float) -> None:
         """Wait until everything in flight is answered, at most this long, then close."""

@@ -314,6 +314,7 @@ class ManagedConnection:
             self._tending.cancel()
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
+            await asyncio.wait((self._opening,), timeout=self._options.drain)
         if self._connection is not None:
             await self._connection.close(self._options.drain)
         await asyncio.gather(*self._leaving)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from hustlex.drivers.aio.connection import Connection
 from hustlex.drivers.url import Endpoint
@@ -26,11 +27,33 @@ async def reach(endpoint: Endpoint, make: Callable[[], Connection]) -> Connectio
         return (await loop.create_unix_connection(make, endpoint.path))[1]
     host, port, context = endpoint.host, endpoint.port, endpoint.ssl_context()
     addresses = [] if endpoint.numeric else await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    if not addresses:
-        return (await loop.create_connection(make, host, port, ssl=context))[1]
-    name = host if context is not None else None
-    found = await _first(addresses)
-    return (await loop.create_connection(make, sock=found, ssl=context, server_hostname=name))[1]
+    place: dict[str, Any] = {"sock": await _first(addresses)} if addresses else {"host": host, "port": port}
+    if context is None:
+        return (await loop.create_connection(make, **place))[1]
+    plain, _ = await loop.create_connection(_Unheard, **place)
+    return await _encrypted(plain, make(), context, host)
+
+
+class _Unheard(asyncio.Protocol):
+    """What a server says before the handshake is left to the handshake."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).pause_reading()
+
+
+async def _encrypted(
+    plain: asyncio.Transport, connection: Connection, context: ssl.SSLContext, name: str
+) -> Connection:
+    """By the socket's own transport, which can be dropped at any time: ``create_connection`` keeps it to itself, and
+    when it is cancelled lets the handshake go on, or waits for the server's farewell."""
+    try:
+        transport = await asyncio.get_running_loop().start_tls(plain, connection, context, server_hostname=name)
+        assert transport is not None
+        connection.connection_made(transport, plain)
+    except BaseException:
+        plain.abort()
+        raise
+    return connection
 
 
 async def _first(addresses: Sequence[_Address]) -> socket.socket:
