@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from functools import partial
+from html import unescape
 from types import CodeType
 from typing import Any
 from unittest.mock import patch
@@ -34,6 +35,12 @@ from tests.support.browser import Chromium, connected
 from tools.serving import serving
 
 PLACE = "http://localhost:8100"
+
+
+def text(html: str) -> str:
+    """What a page says in its main part, without tags."""
+    main = html.partition("<main")[2].partition("</main>")[0]
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", main)))
 
 
 class Compiled(BytecodeCache):

@@ -19,7 +19,7 @@ from hustlex.people.timeline import answers, timeline
 from hustlex.ratelimit import Penalty, parse_rule
 from hustlex.testing import patient
 from tests.conftest import SECRET
-from tests.dashboard.conftest import Person
+from tests.dashboard.conftest import Person, text
 
 PHONE = "+2348031234567"
 PAY = Scope("u7", "POST", "/pay")
@@ -39,10 +39,6 @@ def operator(hx: HustleX, level: Any = "act", rules: Any = RULES, resend: Any = 
         return Operator(level, "ada", **more)
 
     return Person(Dashboard(hx, access=who, rules=rules, channels=["users:{user}"], resend=resend))
-
-
-def text(html: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.partition("<main")[2]))
 
 
 async def lived(hx: HustleX) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from html import unescape
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -16,17 +15,13 @@ from hustlex.app import HustleX
 from hustlex.dashboard import Dashboard, Operator
 from hustlex.diagnostics import ClientGroup, KeyPattern, RoomMemory, connections, contents, lasting
 from tests.conftest import PATIENCE, SECRET
-from tests.dashboard.conftest import Person
+from tests.dashboard.conftest import Person, text
 from tests.support.console_size import MOST_COMMANDS
 
 PHONE = "+2348031234567"
 NAME = "zqxjv"
 
 pytestmark = pytest.mark.one_server
-
-
-def text(html: str) -> str:
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", html.partition("<main")[2])))
 
 
 def commands(html: str) -> int:
@@ -141,6 +136,7 @@ async def test_what_the_user_may_not_ask_is_said_and_the_rest_is_shown(
     assert commands(answer.text) <= MOST_COMMANDS
 
 
+@pytest.mark.across_slots  # a cluster has no second database
 async def test_of_several_servers_each_has_its_own_page(url: str, raw: redis.Redis) -> None:
     async def who(_: Any) -> Operator:
         return Operator("read", "ada")

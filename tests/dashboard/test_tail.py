@@ -16,13 +16,9 @@ from hustlex.dashboard.tails import Tail
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.events import Message
 from tests.conftest import PATIENCE, SECRET
-from tests.dashboard.conftest import Person
+from tests.dashboard.conftest import Person, text
 
 PHONE = "+2348031234567"
-
-
-def text(html: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.partition("<main")[2]))
 
 
 async def begun(ada: Person, channel: str = "orders:42", kind: str = "live") -> str:
