@@ -10,6 +10,8 @@ import redis
 
 from hustlex.core.op import Effect, command
 from hustlex.jobs import Job
+from hustlex.jobs.keys import parked, queue_keys
+from hustlex.jobs.wire import TaskMessage, encode_task
 from hustlex.metrics import Metrics
 from hustlex.metrics.history import HistoryTally
 from hustlex.ratelimit import Penalty, Policy
@@ -62,6 +64,9 @@ def seed(hx: HustleX) -> None:
     jobs.inspector.archive("default", "report-7")
     jobs.schedules.add("report", "0 7 * * 1", Job("report:build"))
     jobs.start(Job("gig:first").then(Job("gig:second")), workflow_id=WORKFLOW)
+    jobs.enqueue("mail:line", PAYLOAD, queue="mail", group="digest")
+    aside(hx, "mail", "mail-5")
+    aside(hx, "mail", "mail-6", PHONE)
     hx.tokens.login("u7", device="Pixel 9")
     hx.otp.issue(PHONE)
     hx.driver.run(
@@ -78,6 +83,12 @@ def seed(hx: HustleX) -> None:
     metrics.callers.note("pay", "u7")
     metrics.families["task_wait_seconds"].observe(0.3, ("mail",))
     hx.driver.run(HistoryTally(metrics).report(hx.prefix))
+
+
+def aside(hx: HustleX, queue: str, task_id: str, message: str | None = None) -> None:
+    """A message that a worker set aside. message: None = one that can be decoded by now."""
+    written = message or encode_task(TaskMessage("mail:send", b"{}", task_id, queue, 25))
+    hx.driver.run(_put(parked(queue_keys(queue)), task_id, written))
 
 
 def _put(key: str, *fields: Any) -> Any:

@@ -30,7 +30,7 @@ ANSWERS = [path for path in COMMANDS if path not in TEXTS]
 ENDS = {
     "hustlex worker stop": {4},  # nobody works here
     "hustlex worker cancel": {4},
-    **{f"hustlex bulk {verb}": {4} for verb in ("show", "resume", "undo")},  # ids are random
+    **{f"hustlex bulk {verb}": {4} for verb in ("show", "resume", "pause", "stop", "undo")},  # ids are random
     "hustlex task follow": {1},  # it is archived
     "hustlex doctor": {0, 2},  # of a test's server
 }

@@ -27,7 +27,7 @@ from hustlex.cli.values import me
 from hustlex.dashboard import ops
 from hustlex.errors import Misuse
 from hustlex.idempotency import Response, Scope
-from hustlex.jobs import Bulk, Job, State, Tasks
+from hustlex.jobs import Bulk, BulkVerb, Job, State, Tasks
 from hustlex.jobs.keys import queue_keys, stop_channel
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
@@ -106,6 +106,57 @@ def test_what_cannot_be_undone_is_asked_of_a_terminal(hx: HustleX) -> None:
         confirm("it goes", yes=False)
 
 
+def test_the_history_of_a_queue_is_told_by_the_hour(hx: HustleX) -> None:
+    hx.jobs.enqueue("a", queue="mail")
+    hx.driver.run(record.history([("mail", QueueMeasure(9, 3, 7, 1500))], 0))
+    hx.driver.run(record.history([("mail", QueueMeasure(12, 4, 5, 500))], 0))
+    [hour] = answer("queue", "history", "mail")["items"]
+    assert (hour["unfinished"], hour["waited_ms"], hour["failed"]) == (7, 1500, 1)
+    assert answer("queue", "history")["queue"] is None
+    assert "longest wait" in text("queue", "history", "mail", "--days", "30")
+    answer("queue", "history", "mial", code=4)
+
+
+# -- what waits aside, and in groups
+
+
+def test_what_was_set_aside_is_listed_put_back_and_deleted(hx: HustleX) -> None:
+    hx.jobs.enqueue("a", queue="mail", process_in=HOUR)
+    hx.jobs.enqueue("a", queue="low", process_in=HOUR)
+    seeded.aside(hx, "mail", "m1")
+    seeded.aside(hx, "mail", "m2", seeded.PHONE)
+    seeded.aside(hx, "low", "l1", seeded.TOKEN)
+    found = answer("quarantine", "ls")
+    told = {each["id"]: (each["queue"], each["readable"], each["type"]) for each in found["items"]}
+    assert told == {"m1": ("mail", True, "mail:send"), "m2": ("mail", False, None), "l1": ("low", False, None)}
+    assert (found["number"], found["complete"], found["next"]) == (3, True, {})
+    assert [each["id"] for each in answer("quarantine", "ls", "--queue", "low")["items"]] == ["l1"]
+    assert seeded.PHONE not in text("quarantine", "ls") and seeded.TOKEN not in text("quarantine", "ls")
+    answer("quarantine", "put-back", "m2", "--queue", "mail", code=5)
+    answer("quarantine", "put-back", "none", "--queue", "mail", code=4)
+    assert answer("quarantine", "put-back", "m1", "--queue", "mail")["changed"] is True
+    assert states(hx, "mail") == {"pending": 1, "scheduled": 1}
+    answer("quarantine", "rm", "m2", "--queue", "mail", code=2)
+    assert answer("quarantine", "rm", "m2", "--queue", "mail", "--yes")["changed"] is True
+    assert answer("quarantine", "ls", "--queue", "mail")["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "left"), [("run", {"pending": 2, "aggregating": 1}), ("archive", {"archived": 2, "aggregating": 1}),
+                       ("rm", {"aggregating": 1})]
+)  # fmt: skip
+def test_a_group_is_listed_and_acted_on(hx: HustleX, verb: str, left: dict[str, int]) -> None:
+    for name in ("digest", "digest", seeded.PHONE):
+        hx.jobs.enqueue("a", queue="mail", group=name)
+    found = answer("group", "ls", "--queue", "mail")
+    assert sorted(each["size"] for each in found["items"]) == [1, 2] and found["number"] == 2
+    assert seeded.PHONE not in text("group", "ls", "--queue", "mail")
+    answer("group", verb, "digest", "--queue", "mail", code=2)
+    assert answer("group", verb, "digest", "--queue", "mail", "--yes")["tasks"] == 2
+    assert states(hx, "mail") == left
+    assert answer("group", verb, "digest", "--queue", "mail", "--yes")["tasks"] == 0
+
+
 # -- tasks
 
 
@@ -130,6 +181,56 @@ def test_tasks_are_found_by_what_they_are(hx: HustleX) -> None:
     assert (len(rest["items"]), rest["complete"], rest["next"]) == (1, True, None)
     assert "--cursor" in text("task", "ls", "--limit", "2")
     assert "archived" in text("task", "ls", "type:gig:old")
+
+
+def test_a_task_is_cloned_and_put_off(hx: HustleX) -> None:
+    hx.jobs.enqueue("gig:pay", {"a": 1, "token": seeded.TOKEN}, task_id="g1", process_in=HOUR)
+    cloned = answer("task", "clone", "g1", "--changes", '{"a": 2}', "--to", "low")
+    found = hx.jobs.inspector.task("low", cloned["id"])
+    assert json.loads(found.payload or b"") == {"a": 2, "token": seeded.TOKEN} and cloned["outcome"] == "Enqueued"
+    answer("task", "clone", "none", code=4)
+    answer("task", "clone", "g1", "--changes", "7", code=2)
+    answer("task", "reschedule", "g1", code=2)
+    answer("task", "reschedule", "g1", "--in", "1h", "--at", "2030-01-01T00:00:00Z", code=2)
+    assert answer("task", "reschedule", "g1", "--at", "2030-01-01T00:00:00Z")["done"] == 1
+    start = hx.jobs.inspector.task("default", "g1").next_process_at
+    assert start is not None and start.year == 2030
+    answer("task", "reschedule", cloned["id"], "--in", "1h", code=5)
+    several = ("task", "reschedule", "--where", "state:scheduled", "--in", "0s")
+    assert answer(*several, "--dry-run")["planned"] == 1
+    assert answer(*several, "--yes")["done"] == 1
+    start = hx.jobs.inspector.task("default", "g1").next_process_at
+    assert start is not None and start < datetime.now(UTC) + HOUR
+
+
+def test_an_act_on_many_is_held_and_ended_from_here(hx: HustleX) -> None:
+    for _ in range(3):
+        hx.jobs.enqueue("a", process_in=HOUR)
+    bulk = hx.jobs.inspector.bulk.step(hx.jobs.inspector.bulk.plan(BulkVerb.RUN, "state:scheduled").id)
+    answer("bulk", "pause", bulk.id, code=5)
+    hx.jobs.inspector.bulk.start(bulk.id)
+    assert answer("bulk", "pause", bulk.id)["phase"] == "paused"
+    assert answer("bulk", "stop", bulk.id)["phase"] == "stopped"
+    answer("bulk", "pause", bulk.id, code=5)
+    answer("bulk", "pause", "none", code=4)
+    assert states(hx) == {"scheduled": 3}
+
+
+def test_an_entry_is_changed_and_a_spec_says_when_it_fires(hx: HustleX) -> None:
+    hx.jobs.schedules.add("report", "0 7 * * 1", Job("a"))
+    hx.jobs.schedules.pause("report")
+    changed = answer("cron", "edit", "report", "--spec", "0 8 * * 1", "--timezone", "Africa/Lagos", "--missed", "once")
+    found = hx.jobs.schedules.get("report")
+    assert (found.spec, found.missed, changed["state"]) == ("CRON_TZ=Africa/Lagos 0 8 * * 1", "once", "paused")
+    answer("cron", "edit", "report", code=2)
+    answer("cron", "edit", "report", "--timezone", "UTC", code=2)
+    answer("cron", "edit", "report", "--spec", "61 * * * *", code=2)
+    answer("cron", "edit", "repotr", "--missed", "skip", code=4)
+    told = answer("cron", "next", "0 7 * * 1", "--timezone", "Africa/Lagos", "--limit", "3")["items"]
+    assert len(told) == 3 and all("T06:00:00" in each["at"] and " 07:00+01:00" in each["local"] for each in told)
+    assert "Africa/Lagos" in text("cron", "next", "@daily", "--timezone", "Africa/Lagos")
+    answer("cron", "next", "0 0 30 2 *", code=2)
+    answer("cron", "next", "@daily", "--timezone", "Nowhere", code=2)
 
 
 def test_what_a_task_carries_is_hidden_until_it_is_asked_for(hx: HustleX, raw: redis.Redis) -> None:
@@ -494,3 +595,17 @@ def test_a_user_is_shown_with_what_the_console_shows(hx: HustleX) -> None:
     assert seeded.TOKEN not in shown + json.dumps(found) and "secret answer" not in json.dumps(found)
     for wrong in (("--place", "nonsense"), ("--channel", "news"), ("--rule", "often")):
         answer("user", "show", "u7", *wrong, code=2)
+
+
+# -- who may look
+
+
+def test_a_name_is_signed_out_of_all_consoles(hx: HustleX, raw: redis.Redis) -> None:
+    link = text("dashboard", "--token", "--name", "ada", "--level", "read", "--reveal")
+    [key] = raw.scan_iter("app:console:*token*")
+    kept = json.loads(raw.get(key) or b"")
+    assert "/enter#" in link and kept["operator"]["reveal"] is True and kept["mark"] == ""
+    assert text("dashboard", "--end", "ada") == "ada is signed out of every console of this server\n"
+    text("dashboard", "--token", "--name", "ada")
+    marks = {json.loads(raw.get(each) or b"")["mark"] for each in raw.scan_iter("app:console:*token*")}
+    assert len(marks) == 2, "who is let in again afterwards stays"

@@ -21,6 +21,7 @@ ASKED: dict[str, tuple[dict[str, str], ...]] = {
     "/people": ({"user": "u1", "phone": PHONE}, {"place": "payload.user_id"}),
     "/limits": ({"rule": RULE, "who": "u1"}, {"rule": "", "limit": "POST /bend", "who": "banned"}),
     "/cache": ({"name": "user", "key": HOSTILE},),
+    "/tasks/default/t1": ({"": "Show what is hidden"},),
     "/events": ({"channel": "orders:42"}, {"": "Show its events"}),
 }
 """What is asked on pages that have a form, one after the other, by the ids of its fields; without one the words of a

@@ -150,7 +150,7 @@ async def place(hx: HustleX) -> AsyncIterator[str]:
     await Audit(hx.driver, hx.prefix).note(Operator("act", HOSTILE), "done", "pause", HOSTILE, **done)
     console = Dashboard(hx, rules=[RULE, BENT], channels=["users:{user}"], resend=lambda _: None)
     async with serving(console) as address:
-        yield f"{address}/enter#{await console.sign_in_token(Operator('act', 'ada'))}"
+        yield f"{address}/enter#{await console.sign_in_token(Operator('act', 'ada', reveal=True))}"
 
 
 async def aside(hx: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hustlex.dashboard import Dashboard, Operator
+from hustlex.dashboard.audit import Audit
 from hustlex.dashboard.names import to_url
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.jobs import Job
@@ -55,6 +56,36 @@ async def test_a_session_is_known_to_every_console_of_the_server_and_ends_with_l
     assert (await elsewhere.open("/")).status_code == 200
     await ada.post("/leave")
     assert (await ada.open("/")).status_code == 303
+
+
+async def test_sessions_of_a_name_are_ended_and_their_tokens_spent(hx: Any) -> None:
+    one, other = Dashboard(hx), Dashboard(hx)
+    ada, tunde = Person(one), Person(one)
+    await ada.post("/enter", token=await one.sign_in_token(Operator("act", "ada")))
+    await tunde.post("/enter", token=await one.sign_in_token(Operator("act", "tunde")))
+    unspent = await one.sign_in_token(Operator("act", "ada"))
+    await other.end_sessions("ada")
+    assert (await ada.open("/")).status_code == 303
+    assert (await tunde.open("/")).status_code == 200
+    assert (await ada.post("/enter", token=unspent)).status_code == 403
+    await ada.post("/enter", token=await other.sign_in_token(Operator("act", "ada")))
+    assert (await ada.open("/")).status_code == 200
+    with pytest.raises(Misuse):
+        await other.end_sessions("")
+
+
+async def test_signing_in_and_out_is_written_down(hx: Any) -> None:
+    console = Dashboard(hx)
+    ada, tunde = Person(console), Person(console)
+    await ada.post("/enter", token=await console.sign_in_token(Operator("read", "ada")))
+    await ada.post("/leave")
+    await tunde.post("/enter", token=await console.sign_in_token(Operator("act", "tunde")))
+    entries = [
+        tuple(map(each.fields.get, ("name", "phase", "verb"))) for each in await Audit(hx.driver, hx.prefix).newest()
+    ]
+    assert entries == [("tunde", "signed in", "sign in"), ("ada", "done", "sign out"), ("ada", "signed in", "sign in")]
+    await tunde.open("/audit")
+    assert "sign in" in tunde.shown and "sign out" in tunde.shown
 
 
 async def test_a_cookie_that_was_changed_is_nobodys(hx: Any) -> None:

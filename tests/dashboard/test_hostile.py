@@ -132,6 +132,7 @@ async def shown(ada: Person, names: dict[str, str]) -> AsyncIterator[tuple[str, 
         "/limits": [{"rule": TEXT, "who": TEXT}],
         "/cache": [{"name": "user", "key": TEXT}, {"name": TEXT, "key": TEXT}],
         "/events": [{"channel": f"orders:{TEXT}"}, {"channel": "orders:42"}],
+        f"/tasks/{to_url(TEXT)}/{to_url(TEXT)}": [{"reveal": "1"}],
     }
     for route in ROUTES:
         noun = route.pattern.split("/")[1]

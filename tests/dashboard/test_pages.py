@@ -200,6 +200,29 @@ async def test_secrets_in_payloads_are_hidden(hx: Any, person: Callable[..., Per
     assert "125000" in ada.shown and "48213" in ada.shown and "•••••67" in ada.shown
 
 
+async def test_what_is_hidden_is_shown_once_to_whom_may_see_it_and_written_down(
+    hx: Any, person: Callable[..., Person]
+) -> None:
+    await hx.jobs.enqueue("gig:pay", {"pin": "4821"}, task_id="t1")
+    here = "/tasks/default/t1"
+    bob, ada = person("act"), person("read", reveal=True)
+    await bob.open(here)
+    assert "Show what is hidden" not in bob.shown
+    assert (await bob.post(here, reveal="1")).status_code == 403 and "4821" not in bob.shown
+    await ada.open(here)
+    assert "4821" not in ada.shown and "Show what is hidden" in ada.shown
+    foreign = await ada.client.post(here, data={"reveal": "1", "form_token": "x"})
+    assert foreign.status_code == 403 and "4821" not in foreign.text
+    await ada.post(here, reveal="1")
+    assert "4821" in ada.shown and "data-live" not in ada.shown
+    await ada.open(f"{here}?reveal=1")
+    assert "4821" not in ada.shown
+    entries = [
+        tuple(map(each.fields.get, ("phase", "verb", "target"))) for each in await Audit(hx.driver, hx.prefix).newest()
+    ]
+    assert entries == [("done", "reveal", "default/t1"), ("refused", "reveal", "default/t1")]
+
+
 async def test_redis_away_is_a_sentence(hx: Any, person: Callable[..., Person], server: Any) -> None:
     ada = person("act")
     await ada.open("/")

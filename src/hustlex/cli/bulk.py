@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -96,6 +97,28 @@ def resume(bulk_id: Id, url: Url = None, as_json: AsJson = False) -> None:
 
 
 @bulk.command()
+def pause(bulk_id: Id, url: Url = None, as_json: AsJson = False) -> None:
+    """Hold an act that runs, here or in a console, until `bulk resume`.
+
+    Exit codes: 0; 4 there is no such act; 5 it does not run.
+    Example: hustlex bulk pause 3f9a01c2
+    """
+    with opened(url) as hx:
+        _turned(hx.jobs.inspector.bulk.pause(bulk_id), "bulk.pause/1", as_json=as_json)
+
+
+@bulk.command()
+def stop(bulk_id: Id, url: Url = None, as_json: AsJson = False) -> None:
+    """End an act where it is: nothing is done to the rest. What was archived or deleted can be undone.
+
+    Exit codes: 0; 4 there is no such act; 5 it has ended.
+    Example: hustlex bulk stop 3f9a01c2
+    """
+    with opened(url) as hx:
+        _turned(hx.jobs.inspector.bulk.stop(bulk_id), "bulk.stop/1", as_json=as_json)
+
+
+@bulk.command()
 def undo(bulk_id: Id, url: Url = None, as_json: AsJson = False) -> None:
     """Put back what an act archived or deleted, within an hour: where it was, unless somebody moved it since.
 
@@ -112,13 +135,21 @@ def undo(bulk_id: Id, url: Url = None, as_json: AsJson = False) -> None:
         raise typer.Exit(PARTLY)
 
 
+def _turned(found: Bulk, schema: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(schema, _answer(found))
+    else:
+        print(f"{found.phase.value}, {found.done:,} of {found.planned:,} tasks done")
+
+
 def act(
-    hx: HustleX, verb: BulkVerb, query: str, queue: str | None, *, dry_run: bool, reveal: bool, yes: bool, as_json: bool
-) -> None:
+    hx: HustleX, verb: BulkVerb, query: str, queue: str | None, *, dry_run: bool, reveal: bool, yes: bool,
+    as_json: bool, start_at: datetime | None = None,
+) -> None:  # fmt: skip
     """Find, show, ask, do."""
     acts, queues = hx.jobs.inspector.bulk, None if queue is None else [queue]
     label = str(visible("name", query))[:1_000]
-    found = acts.plan(verb, query, queues=queues, by=me(), label=label)
+    found = acts.plan(verb, query, queues=queues, by=me(), label=label, start_at=start_at)
     while found.phase is BulkPhase.SEARCHING:
         found = acts.step(found.id, view=view(reveal=reveal))
     with _stopped_unless_started(hx, found):

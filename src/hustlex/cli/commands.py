@@ -25,7 +25,12 @@ _VERBS = {
 _NOUNS = {
     "worker": ["fleet:worker"],
     "queue": ["queue:queue"],
-    "task": ["task:task", *(f"task_acts:{verb}" for verb in ("run", "archive", "rm", "cancel")), "follow:follow"],
+    "task": [
+        *("task:task", *(f"task_acts:{verb}" for verb in ("run", "archive", "rm", "cancel"))),
+        *("task_more:reschedule", "task_more:clone", "follow:follow"),
+    ],
+    "group": ["groups:group"],
+    "quarantine": ["quarantine:quarantine"],
     **{name: [f"{name}:{name}"] for name in ("bulk", "error", "cron", "workflow", "user", "otp", "session", "pin")},
     **{name: [f"{name}:{name}"] for name in ("limit", "idem", "cache")},
     "event": ["event:event", "follow:tail"],

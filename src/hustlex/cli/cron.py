@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -10,10 +13,11 @@ from hustlex.cli.client import Url, opened
 from hustlex.cli.hidden import Reveal, line, visible
 from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_done, print_fields, print_json, print_table
 from hustlex.cli.values import json_value, meant
-from hustlex.errors import NotFound
+from hustlex.errors import Misuse, NotFound
 from hustlex.jobs import Enqueued, Job, PeriodicInfo, ScheduleInfo
 from hustlex.jobs.enqueue.job import as_job
 from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, option_texts
+from hustlex.jobs.schedule.periodic import define
 
 if TYPE_CHECKING:
     from hustlex.sync import HustleX
@@ -27,7 +31,7 @@ _COLOURS = {"paused": "yellow", "broken": "bold red", "silent": "bold red"}
 
 @cron.callback()
 def group() -> None:
-    """Periodic entries: list, run now, pause, add, remove."""
+    """Periodic entries: list, run now, pause, add, edit, remove; when a spec fires."""
 
 
 @cron.command()
@@ -140,6 +144,60 @@ def add(
         print_json("cron.add/1", _answer(found))
     else:
         print_fields({"next": found.next_at})
+
+
+@cron.command()
+def edit(
+    name: Name,
+    spec: Annotated[str | None, typer.Option(help="When it fires from now on")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Of the new spec, as Africa/Lagos; without: UTC")] = None,
+    missed: Annotated[
+        Literal["skip", "once", "all"] | None, typer.Option(help="Instants without a scheduler: as of `cron add`")
+    ] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change when a stored entry fires; its job and a pause stay. One in code is changed there.
+
+    Exit codes: 0; 2 for a spec that can never work; 4 there is no such entry; 5 it stands in code.
+    Example: hustlex cron edit report --spec '0 8 * * 1' --timezone Africa/Lagos
+    """
+    given: Any = {"spec": spec, "timezone": timezone, "missed": missed}
+    changes = {option: value for option, value in given.items() if value is not None}
+    if not changes or (timezone is not None and spec is None):
+        raise Misuse("it is not said how", hint="pass --spec, with --timezone where it has one, or --missed")
+    with opened(url) as hx:
+        found = _found(hx, name)
+        hx.jobs.schedules.change(found.name, **changes)
+        changed = hx.jobs.schedules.get(found.name)
+    if as_json:
+        print_json("cron.edit/1", _answer(changed))
+    else:
+        print_fields({"next": changed.next_at})
+
+
+@cron.command("next")
+def next_(
+    spec: Annotated[str, typer.Argument(help="When: five fields, @daily, or '@every 10m'")],
+    timezone: Annotated[str, typer.Option(help="Of the spec, as Africa/Lagos")] = "UTC",
+    count: Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="How many instants")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """When a spec would fire next, in its own zone and in UTC. Asks no server.
+
+    Exit codes: 0; 2 for a spec that can never work.
+    Example: hustlex cron next '0 7 * * 1' --timezone Africa/Lagos
+    """
+    entry, at_ms = define("next", spec, Job("next"), timezone=timezone), time.time_ns() // 1_000_000
+    found = list[datetime]()
+    while len(found) < count and (at_ms := entry.next_ms(at_ms)) >= 0:
+        found.append(datetime.fromtimestamp(at_ms / 1000, UTC))
+    zone = ZoneInfo(timezone)
+    items = [{"at": at, "local": at.astimezone(zone).isoformat(" ", "minutes")} for at in found]
+    if as_json:
+        print_json("cron.next/1", {"spec": spec, "timezone": timezone, "items": items})
+    else:
+        print_table((f"in {timezone}", "UTC"), ((each["local"], each["at"]) for each in items))
 
 
 @cron.command()

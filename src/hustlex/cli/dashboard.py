@@ -20,6 +20,8 @@ from hustlex.settings import Settings, load_settings
 
 _PATIENCE = timedelta(seconds=5)
 _GRACE_SECONDS = 3
+_Who = tuple[Literal["read", "act"], str, bool]
+"""Level, name, and whether what is hidden may be asked for."""
 
 
 def dashboard(
@@ -36,6 +38,10 @@ def dashboard(
     name: Annotated[str | None, typer.Option(help="Who signs in with it, for the audit; default: you")] = None,
     token: Annotated[bool, typer.Option("--token", help="Print a sign-in link and start nothing")] = False,
     token_file: Annotated[Path | None, typer.Option(help="Write the link to this file (mode 600), not here")] = None,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Who signs in may ask for what is hidden in a task")] = False,
+    end: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Sign this name out everywhere, and start nothing")
+    ] = None,
     rules: Annotated[
         Path | None, typer.Option(help="Limits of the application (.toml, .json), for the page of one person")
     ] = None,
@@ -50,33 +56,19 @@ def dashboard(
     """
     require("hustlex dashboard", "dashboard", "uvicorn", "starlette", "jinja2")
     settings = load_settings(url=url, cache_url=cache_url, prefix=prefix)
-    if not token:
+    if not token and end is None:
         check_free(host, port)
     names = allow_host or [f"{known}:{port}" for known in ("localhost", "127.0.0.1", "[::1]", host)]
     place = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
+    operator = (level, name or me(), reveal)
+    sends = load_attribute(resend, "resend") if resend else None
     with suppress(KeyboardInterrupt):
-        asyncio.run(
-            _serve(
-                settings,
-                host,
-                port,
-                names,
-                title,
-                level,
-                name or me(),
-                place,
-                token,
-                token_file,
-                rules,
-                load_attribute(resend, "resend") if resend else None,
-            )
-        )
+        asyncio.run(_serve(settings, host, port, names, title, operator, place, token, token_file, end, rules, sends))
 
 
 async def _serve(
-    settings: Settings, host: str, port: int, names: list[str], title: str, level: Literal["read", "act"], name: str,
-    place: str, only_token: bool, token_file: Path | None, rules: Path | None,
-    resend: Any,
+    settings: Settings, host: str, port: int, names: list[str], title: str, who: _Who, place: str,
+    only_token: bool, token_file: Path | None, end: str | None, rules: Path | None, resend: Any,
 ) -> None:  # fmt: skip
     import uvicorn
 
@@ -89,7 +81,12 @@ async def _serve(
         **settings.secrets(),
     ) as hx:  # fmt: skip
         console = Dashboard(hx, title=title, hosts=names, rules=Rulebook(rules) if rules else (), resend=resend)
-        link = f"{place}/enter#{await console.sign_in_token(Operator(level, name))}"
+        if end is not None:
+            await console.end_sessions(end)
+            print(f"{end} is signed out of every console of this server")
+            return
+        level, name, reveal = who
+        link = f"{place}/enter#{await console.sign_in_token(Operator(level, name, reveal=reveal))}"
         _hand_over(link, token_file)
         if only_token:
             return

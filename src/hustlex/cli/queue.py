@@ -26,7 +26,7 @@ HEADS = ("queue", "state", "workers", "pending", "active", "sched", "retry", "ar
 
 @queue.callback()
 def group() -> None:
-    """Queues: which is behind, and why; pause, limit, remove."""
+    """Queues: which is behind, why, and since when; pause, limit, remove."""
 
 
 @queue.command()
@@ -92,6 +92,28 @@ def times(
         print_json("queue.times/1", {"what": what, "items": [dict(zip(names, row, strict=True)) for row in rows]})
     else:
         print_table(("queue" if what == "wait" else "task type", "count", "50 %", "95 %", "99 %"), rows)
+
+
+@queue.command()
+def history(
+    name: Annotated[str | None, typer.Argument(help="The queue's name; none: all together")] = None,
+    days: Annotated[int, typer.Option(min=1, max=30, help="How far back, in hours of UTC")] = 1,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hour by hour: attempts that ended and failed, the most unfinished tasks, and the longest wait.
+
+    Workers in Python write it down, Go's work included; hours in which none looked are left out.
+    Example: hustlex queue history default --days 2
+    """
+    with opened(url) as hx:
+        place = None if name is None else known_queue(hx, name)
+        found = hx.jobs.inspector.time_series(place, hours=0, days=days)
+    if as_json:
+        print_json("queue.history/1", {"queue": place, "items": found.hours})
+        return
+    rows = ((each.at, each.processed, each.failed, each.unfinished, each.waited) for each in found.hours)
+    print_table(("hour (UTC)", "ended", "failed", "unfinished", "longest wait"), rows)
 
 
 @queue.command()

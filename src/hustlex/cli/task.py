@@ -23,6 +23,8 @@ task = typer.Typer(no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(help="The task's id")]
 Queue = Annotated[str | None, typer.Option("--queue", "-q", help="Its queue; default: look in all")]
+ProcessIn = Annotated[str | None, typer.Option("--in", help="Another start: after so long, as 10min or 0s")]
+ProcessAt = Annotated[str | None, typer.Option("--at", help="Another start: a moment, with its zone")]
 
 _COLOURS = {"active": "green", "retry": "yellow", "archived": "bold red"}
 _PAGE, _MOST_LOOKED_AT = 500, 20_000
@@ -132,7 +134,7 @@ def enqueue(
     Example: hustlex task enqueue mail:send '{"to": 7}' --queue mail --in 10min
     """
     job = as_job(task_type, None if payload is None else json_value("PAYLOAD", payload))
-    options: Any = {"queue": queue, **({"task_id": task_id} if task_id else {}), **_start(process_in, process_at)}
+    options: Any = {"queue": queue, **({"task_id": task_id} if task_id else {}), **start_of(process_in, process_at)}
     with opened(url) as hx:
         outcome = hx.jobs.enqueue(job, **options)
     taken = isinstance(outcome, Enqueued)
@@ -148,8 +150,8 @@ def enqueue(
 def edit(
     task_id: Id,
     payload: Annotated[str | None, typer.Option(help="Its new arguments as JSON; - reads standard input")] = None,
-    process_in: Annotated[str | None, typer.Option("--in", help="Another start: after so long, as 10min or 0s")] = None,
-    process_at: Annotated[str | None, typer.Option("--at", help="Another start: a moment, with its zone")] = None,
+    process_in: ProcessIn = None,
+    process_at: ProcessAt = None,
     queue: Queue = None,
     url: Url = None,
     as_json: AsJson = False,
@@ -158,7 +160,7 @@ def edit(
 
     Example: hustlex task edit mail-7 --payload '{"to": 8}' --in 10min
     """
-    start: Any = _start(process_in, process_at)
+    start: Any = start_of(process_in, process_at)
     if payload is None and not start:
         raise Misuse("there is nothing to change", hint="pass --payload, --in or --at")
     value = None if payload is None else json_value("--payload", payload)
@@ -171,7 +173,8 @@ def edit(
     print_done(True, "task.edit/1", as_json=as_json)
 
 
-def _start(process_in: str | None, process_at: str | None) -> dict[str, Any]:
+def start_of(process_in: str | None, process_at: str | None) -> dict[str, Any]:
+    """What `--in` or `--at` says, as options of an enqueue; neither: nothing. Raises Misuse."""
     if process_in is not None and process_at is not None:
         raise Misuse("--in and --at exclude each other", hint="pass one of them")
     if process_at is not None:

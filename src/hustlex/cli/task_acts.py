@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -58,7 +59,7 @@ def run(
     """
     asked = ActRequest(BulkVerb.RUN, task_id, where, queue, dry_run, reveal, yes, as_json)
     with opened(url) as hx:
-        _do(hx, asked, hx.jobs.inspector.run)
+        do(hx, asked, hx.jobs.inspector.run)
 
 
 def archive(
@@ -72,7 +73,7 @@ def archive(
     """
     asked = ActRequest(BulkVerb.ARCHIVE, task_id, where, queue, dry_run, reveal, yes, as_json)
     with opened(url) as hx:
-        _do(hx, asked, hx.jobs.inspector.archive)
+        do(hx, asked, hx.jobs.inspector.archive)
 
 
 def rm(
@@ -88,7 +89,7 @@ def rm(
     with opened(url) as hx:
         if task_id:
             confirm(f"{_tasks(len(task_id))} will be deleted", yes=yes)
-        _do(hx, asked, hx.jobs.inspector.delete)
+        do(hx, asked, hx.jobs.inspector.delete)
 
 
 def cancel(
@@ -109,17 +110,18 @@ def cancel(
             if isinstance(hx.jobs.cancel(name, queue=place), TooLate):
                 raise Conflict(f"task {name!r} has ended", hint="nothing was cancelled")
 
-        _do(hx, asked, stop)
+        do(hx, asked, stop)
 
 
-def _do(hx: HustleX, asked: ActRequest, one: Callable[[str, str], Any]) -> None:
+def do(hx: HustleX, asked: ActRequest, one: Callable[[str, str], Any], *, start_at: datetime | None = None) -> None:
+    """To some tasks one by one, or to all that a search finds. start_at: the new start, of that search's."""
     if asked.where is None:
         _each(hx, asked, one)
         return
     queue = None if asked.queue is None else known_queue(hx, asked.queue)
     bulk.act(
         hx, asked.verb, asked.where, queue,
-        dry_run=asked.dry_run, reveal=asked.reveal, yes=asked.yes, as_json=asked.as_json,
+        dry_run=asked.dry_run, reveal=asked.reveal, yes=asked.yes, as_json=asked.as_json, start_at=start_at,
     )  # fmt: skip
 
 

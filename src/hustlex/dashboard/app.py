@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 from starlette.applications import Starlette
@@ -19,14 +17,14 @@ from starlette.types import Receive, Scope, Send
 from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.core.answer.aio import answering
-from hustlex.core.redact import Formatter, Redactor, What
+from hustlex.core.redact import Formatter, Redacted, Redactor, What
 from hustlex.dashboard import cost
 from hustlex.dashboard.acts import ACTS, Act, target_of
-from hustlex.dashboard.audit import Audit
+from hustlex.dashboard.audit import Audit, Phase
 from hustlex.dashboard.export import audit_csv, csv_of
 from hustlex.dashboard.guard import NONCE, RequestGuard, form_of, is_own_form
 from hustlex.dashboard.live import LiveHub
-from hustlex.dashboard.names import path_and_query
+from hustlex.dashboard.names import path_and_query, with_query
 from hustlex.dashboard.operators import Access, Operator, as_operator
 from hustlex.dashboard.pages.audit import wanted
 from hustlex.dashboard.patrol import Patrol
@@ -35,7 +33,7 @@ from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.routes import PageRoute, match
 from hustlex.dashboard.runner import BulkRunner
 from hustlex.dashboard.signer import Signer
-from hustlex.dashboard.signin import SignIn, cookie_name
+from hustlex.dashboard.signin import Session, SignIn, cookie_name
 from hustlex.dashboard.standing import standing
 from hustlex.dashboard.tails import Tails
 from hustlex.dashboard.targets import FIELDS, Target
@@ -44,10 +42,11 @@ from hustlex.errors import ConfigurationError, Conflict, Denied, Error, Misuse, 
 from hustlex.events.names import ChannelTemplate
 from hustlex.jobs.search.query import LONGEST
 from hustlex.people.resend import Resend
-from hustlex.ratelimit import Policy, Rule, Rulebook, parse_rule
+from hustlex.ratelimit import Rule, Rulebook, parse_rule
 
 _FOREIGN = "This form is not one of ours, or older than a day: load the page anew."
-_ENTRIES = Policy("console_enter", 5, timedelta(minutes=1), on_error="closed")
+_NO_REVEAL = "You are {} and may not see what is hidden: ask who lets you in."
+_NOT_OURS = "This form is not one of ours: load the page anew."
 _EXPORTED = {"tasks": "jobs", "audit": "audit"}
 """What can be saved as a file, and the room whose right it is."""
 _BROWSER = 32
@@ -93,9 +92,9 @@ class Dashboard:
         self._formatter = formatter or Redactor()
         self._front = front = cost.counted(hx)
         self._signer = Signer(front.driver, hx.prefix)
-        self._signin = SignIn(front, self._signer) if access is None else None
-        self._access: Access = access or self._signin  # type: ignore[assignment]
         self._audit = Audit(front.driver, hx.prefix)
+        self._signin = SignIn(front, self._signer, self._audit) if access is None else None
+        self._access: Access = access or self._signin  # type: ignore[assignment]
         self._runner = BulkRunner(self._audit)
         self._tails, self._patrol = Tails(), Patrol(front)
         self._renderer = Renderer(title, production=in_production())
@@ -123,9 +122,19 @@ class Dashboard:
 
         Raises ConfigurationError where ``access`` is given, Unavailable.
         """
+        return await self._signs_in().token(operator)
+
+    async def end_sessions(self, name: str) -> None:
+        """Sign a name out of every console of this server, and spend its tokens; pages that are open end in a minute.
+
+        Raises ConfigurationError where ``access`` is given, Misuse, Unavailable.
+        """
+        await self._signs_in().end(check.text("name", name))
+
+    def _signs_in(self) -> SignIn:
         if self._signin is None:
             raise ConfigurationError("this console asks its application who may enter", hint="leave out access=")
-        return await self._signin.token(operator)
+        return self._signin
 
     async def _page(self, request: Request) -> Response:
         found = match(f"/{request.path_params['path']}")
@@ -142,10 +151,21 @@ class Dashboard:
             if form is None or not self._is_ours(request, asked, form):
                 return await self._told(request, asked, 403, _FOREIGN)
             asked = msgspec.structs.replace(asked, form=form)
+            if form.get("reveal") and asked.params:
+                asked = await self._revealed(asked)
+                if not asked.operator.reveal:
+                    return await self._told(request, asked, 403, _NO_REVEAL.format(asked.operator.name))
         page = await route.view(asked)
         if page.elsewhere:
             return RedirectResponse(page.elsewhere, 303)
-        return await self._answer(request, asked, page, live=route.tick_s > 0 and page.live)
+        return await self._answer(request, asked, page, live=route.tick_s > 0 and page.live and not asked.form)
+
+    async def _revealed(self, asked: PageRequest) -> PageRequest:
+        """The same, with what is hidden, for this one answer, for whom may see it; who looks is written down first."""
+        queue = asked.queue() if "queue" in asked.params else ""
+        phase: Phase = "done" if asked.operator.reveal else "refused"
+        await self._audit.note(asked.operator, phase, "reveal", "/".join(asked.params.values()), queue=queue)
+        return msgspec.structs.replace(asked, formatter=_as_it_is) if asked.operator.reveal else asked
 
     async def _live(self, request: Request) -> Response:
         """The same page again and again, for who has it open. path: its path and query, under our root."""
@@ -214,7 +234,7 @@ class Dashboard:
             )
         outcome = await self._do(asked, verb, act, target)
         back = outcome if isinstance(outcome, str) else _local(form.get("back", ""), asked)
-        return RedirectResponse(_with(back, said=verb, n=outcome if isinstance(outcome, int) else ""), 303)
+        return RedirectResponse(with_query(back, said=verb, n=outcome if isinstance(outcome, int) else ""), 303)
 
     async def _export(self, request: Request) -> Response:
         """What a search finds, or the audit, as a file; who took it is written down first."""
@@ -271,17 +291,13 @@ class Dashboard:
         wrong = ""
         if request.method == "POST":
             form = await form_of(request)
-            network = request.client.host if request.client else "unknown"
-            if form is None or not is_own_form(request):
-                wrong = "This form is not one of ours: load the page anew."
-            elif not (await self._hx.ratelimit.check(_ENTRIES, network, endpoint="console")).allowed:
-                wrong = "Too many attempts: try again in a minute."
-            elif cookie := await self._signin.enter(form.get("token", "").rpartition("#")[2]):
+            ours = form is not None and is_own_form(request)
+            found = await self._signin.enter(request, form or {}) if ours else _NOT_OURS
+            if isinstance(found, Session):
                 response = RedirectResponse(asked.url(), 303)
-                self._set_cookie(request, response, cookie)
+                self._signin.keep(request, response, found)
                 return response
-            else:
-                wrong = "This token is mistyped, older than 15 minutes, or was entered with already: get another."
+            wrong = found
         return await self._answer(
             request, asked, PageContent("enter", "Sign in", {"wrong": wrong}, 403 if wrong else 200)
         )
@@ -290,6 +306,8 @@ class Dashboard:
         root = request.scope.get("root_path", "")
         response = RedirectResponse(f"{root}/enter" if self._signin else f"{root}/", 303)
         if is_own_form(request):
+            if self._signin is not None and (session := self._signin.session(request)):
+                await self._audit.note(session.operator, "done", "sign out", "")
             response.delete_cookie(cookie_name(request), path="/")
         return response
 
@@ -344,19 +362,13 @@ class Dashboard:
         )  # fmt: skip
         response = HTMLResponse(html, page.status)
         response.headers["Server-Timing"] = f"render;dur={(time.perf_counter() - began) * 1000:.1f}"
-        if self._signin is not None and (cookie := self._signin.renewed(request)):
-            self._set_cookie(request, response, cookie)
+        if self._signin is not None:
+            self._signin.keep(request, response)
         return response
 
-    def _set_cookie(self, request: Request, response: Response, value: str) -> None:
-        response.set_cookie(
-            cookie_name(request),
-            value,
-            path="/",
-            httponly=True,
-            samesite="strict",
-            secure=request.url.scheme == "https",
-        )
+
+def _as_it_is(what: What) -> Redacted:
+    return Redacted(what.value)
 
 
 def _parsed(rule: object) -> Rule:
@@ -381,10 +393,3 @@ def _local(back: str, asked: PageRequest) -> str:
     """A path of ours to go back to; home for anything else."""
     ours = path_and_query(back) is not None and back.startswith(f"{asked.root}/")
     return back if ours else asked.url()
-
-
-def _with(address: str, **more: object) -> str:
-    """An address whose query says something more, instead of what it said before."""
-    path, query = path_and_query(address) or ("/", [])
-    kept = [(name, value) for name, value in query if name not in ("said", "n")]
-    return f"{path}?{urlencode([*kept, *((k, str(v)) for k, v in more.items() if v != '')])}"

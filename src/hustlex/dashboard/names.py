@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]")
 _CODED = re.compile(r"(?:[A-Za-z0-9_-]|~[0-9a-f]{2})+")
@@ -24,6 +24,13 @@ def path_and_query(address: str) -> tuple[str, list[tuple[str, str]]] | None:
         return path, parse_qsl(query, max_num_fields=100)
     except ValueError:
         return None
+
+
+def with_query(address: str, **more: object) -> str:
+    """An address whose query says something more, instead of what it said before."""
+    path, query = path_and_query(address) or ("/", [])
+    kept = [(name, value) for name, value in query if name not in ("said", "n")]
+    return f"{path}?{urlencode([*kept, *((k, str(v)) for k, v in more.items() if v != '')])}"
 
 
 def from_url(coded: str) -> str | None:

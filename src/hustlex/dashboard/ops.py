@@ -17,11 +17,11 @@ def signing_key(prefix: str, fresh: bytes) -> Op[bytes]:
     )  # fmt: skip
 
 
-def keep_token(prefix: str, digest: str, operator: bytes, seconds: int) -> Op[None]:
+def keep_token(prefix: str, digest: str, session: bytes, seconds: int) -> Op[None]:
     """A token that signs its bearer in once. digest: SHA-256 of it; the token itself is nowhere."""
     key = _token_key(prefix, digest)
     return command(
-        "console.keep_token", Effect.IDEMPOTENT, "SET", key, operator, "EX", seconds, keys=(key,), decode=_nothing
+        "console.keep_token", Effect.IDEMPOTENT, "SET", key, session, "EX", seconds, keys=(key,), decode=_nothing
     )
 
 
@@ -29,6 +29,20 @@ def take_token(prefix: str, digest: str) -> Op[bytes | None]:
     """Whose token it is, which is spent by that; None for one that is not known (any more)."""
     key = _token_key(prefix, digest)
     return command("console.take_token", Effect.ONCE, "GETDEL", key, keys=(key,), decode=_grant)
+
+
+def put_mark(prefix: str, digest: str, mark: str, seconds: int) -> Op[None]:
+    """Sessions of a name that carry another mark are over. digest: SHA-256 of the name."""
+    key = _mark_key(prefix, digest)
+    return command("console.put_mark", Effect.IDEMPOTENT, "SET", key, mark, "EX", seconds, keys=(key,), decode=_nothing)
+
+
+def mark(prefix: str, digest: str) -> Op[str]:
+    """What the living sessions of a name carry; "" where none were ended lately."""
+    key = _mark_key(prefix, digest)
+    return command(
+        "console.mark", Effect.READ, "GET", key, keys=(key,), decode=lambda reply: str(reply.decode()) if reply else ""
+    )
 
 
 def note(prefix: str, fields: dict[str, str]) -> Op[str]:
@@ -43,6 +57,10 @@ def note(prefix: str, fields: dict[str, str]) -> Op[str]:
 
 def _token_key(prefix: str, digest: str) -> str:
     return f"{prefix}console:{{access}}:token:{digest}"
+
+
+def _mark_key(prefix: str, digest: str) -> str:
+    return f"{prefix}console:{{access}}:ended:{digest}"
 
 
 def _nothing(_: Reply) -> None:

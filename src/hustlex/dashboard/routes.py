@@ -47,7 +47,7 @@ ROUTES = (
     PageRoute("/queues", queues.queues),
     PageRoute("/queues/{queue}", queues.queue),
     PageRoute("/tasks", tasks.tasks),
-    PageRoute("/tasks/{queue}/{id}", tasks.task, tick_s=2.0),
+    PageRoute("/tasks/{queue}/{id}", tasks.task, tick_s=2.0, asks=True),
     PageRoute("/bulk", bulk.bulks, tick_s=10.0),
     PageRoute("/bulk/{id}", bulk.bulk, tick_s=2.0),
     PageRoute("/errors", errors.errors),

@@ -130,5 +130,6 @@ async def task(request: PageRequest) -> PageContent:
         "spans": spans_of(explanation),
         "commands": commands_of(request, queue, task_id, found) if found or explanation.queue else [],
         "workflow": _workflow(task_id),
+        "revealed": bool(request.given("reveal")),
     }
     return PageContent("task", f"Task {short(task_id)}", values, status=200 if found else 404)
