@@ -196,6 +196,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ("Near copies that made room", "ops", {"{{cache}}": _rate("hustlex_cache_near_evicted_total", "cache")}),
     ),
     "Events": (
+        ("Live connections", "short", {"{{kind}}": "sum by (kind) (hustlex_event_streams)"}),
         ("Subscribers", "short", {"{{channel}}": "sum by (channel) (hustlex_event_subscribers)"}),
         ("Channels followed", "short", {"{{channel}}": "sum by (channel) (hustlex_event_channels)"}),
         ("Gaps", "ops", {"{{channel}} {{reason}}": _rate("hustlex_event_gaps_total", "channel, reason")}),

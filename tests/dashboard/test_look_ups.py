@@ -186,7 +186,7 @@ def test_a_way_through_the_keys_forgets_what_the_next_does_not_find() -> None:
 
 async def home_of(somebody: Person) -> str:
     """Home, when all that it asks once a minute was asked: one thing at each look."""
-    for _ in range(4):
+    for _ in range(5):
         await somebody.open("/")
     return somebody.shown
 

@@ -14,6 +14,7 @@ import pytest
 import redis
 from fastapi import FastAPI
 
+from hustlex.core.streams import open_streams
 from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
 from hustlex.events import Position
@@ -198,11 +199,13 @@ async def test_one_connection_has_several_channels_and_takes_batches(live: FastA
     async with opened(live) as browser:
         browser.say({"id": 8, "subscribe": {"ch": "orders:1"}}, {"id": 9, "subscribe": {"ch": "live:a%20b"}}, {})
         assert [(await browser.hear())["id"] for _ in range(2)] == [8, 9]
+        assert open_streams.counts == (0, 1)
         await orders.publish(Paid(1), order_id=1)
         assert (await browser.hear())["push"]["ch"] == "orders:1"
         assert await browser.ask(publish={"ch": "live:a%20b", "data": {"type": "paid", "amount": 2}}) is not None
         pushed = browser.aside or [await browser.hear()]
         assert pushed[0]["push"]["data"] == {"type": "paid", "amount": 2}
+    assert open_streams.counts == (0, 0)
 
 
 async def test_clients_publish_and_read_what_is_kept(live: FastAPI, orders: Any) -> None:

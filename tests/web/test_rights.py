@@ -20,6 +20,7 @@ import redis
 from fastapi import FastAPI, Request, WebSocket
 
 from hustlex.app import HustleX
+from hustlex.core.streams import open_streams
 from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse, Unavailable
 from hustlex.events import Message
@@ -125,9 +126,10 @@ async def test_no_event_is_written_to_who_was_logged_out(streaming: FastAPI, sou
 async def test_a_user_holds_so_many_streams_and_sockets(streaming: FastAPI, raw: redis.Redis) -> None:
     pair, other = await logged_in(streaming), await logged_in(streaming, "u2")
     streams = [await live(streaming, pair, path) for path in ("/events", "/inner/events", "/events")]
+    assert open_streams.counts == (3, 0)
     refused, task = opened(streaming, pair)
     await ended(task)
-    assert refused.start["status"] == 429
+    assert refused.start["status"] == 429 and open_streams.counts == (3, 0)
     assert dict(refused.start["headers"])[b"content-type"] == b"application/problem+json"
     streams.append(await live(streaming, other))
     streams[0][0].left.set()
@@ -136,7 +138,7 @@ async def test_a_user_holds_so_many_streams_and_sockets(streaming: FastAPI, raw:
     for client, each in streams[1:]:
         client.left.set()
         await ended(each)
-    assert raw.keys("*open-streams*") == []
+    assert raw.keys("*open-streams*") == [] and open_streams.counts == (0, 0)
 
 
 async def test_places_are_counted_over_all_processes(streaming: FastAPI, url: str, clock: FixedClock) -> None:
@@ -148,12 +150,12 @@ async def test_places_are_counted_over_all_processes(streaming: FastAPI, url: st
         assert isinstance(checked, Access)
         there = Rights(ShownToken(elsewhere, pair.access, "", checked))
         places = AsyncExitStack()
-        await places.enter_async_context(stream_place(there, 3))
+        await places.enter_async_context(stream_place(there, 3, "sse"))
         refused, task = opened(streaming, pair)
         await ended(task)
         assert refused.start["status"] == 429
         with pytest.raises(Problem):
-            await places.enter_async_context(stream_place(there, 3))
+            await places.enter_async_context(stream_place(there, 3, "sse"))
         await places.aclose()
     streams.append(await live(streaming, pair))
     for client, each in streams:

@@ -8,7 +8,7 @@ from hustlex.core import check
 from hustlex.core.keyring import Keyring
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
-_STAND_IN = re.compile(r"[a-z2-7]{26}", re.ASCII)
+STAND_IN = re.compile(r"[a-z2-7]{26}", re.ASCII)
 
 
 def user_reference(user_id: check.Id, keyring: Keyring) -> str:
@@ -18,6 +18,6 @@ def user_reference(user_id: check.Id, keyring: Keyring) -> str:
     Raises Misuse for what ``check.identity`` refuses.
     """
     plain = check.identity("user_id", user_id)
-    if _PLAIN.fullmatch(plain) and not _STAND_IN.fullmatch(plain):
+    if _PLAIN.fullmatch(plain) and not STAND_IN.fullmatch(plain):
         return plain
     return keyring.reference(plain)

@@ -20,7 +20,7 @@ from hustlex.core.answer.aio import answering
 from hustlex.core.redact import Formatter, Redacted, Redactor, What
 from hustlex.dashboard import cost
 from hustlex.dashboard.acts import ACTS, Act, target_of
-from hustlex.dashboard.audit import Audit, Phase
+from hustlex.dashboard.audit import Audit
 from hustlex.dashboard.export import audit_csv, csv_of
 from hustlex.dashboard.guard import NONCE, RequestGuard, form_of, is_own_form
 from hustlex.dashboard.live import LiveHub
@@ -36,11 +36,12 @@ from hustlex.dashboard.signer import Signer
 from hustlex.dashboard.signin import Session, SignIn, cookie_name
 from hustlex.dashboard.standing import standing
 from hustlex.dashboard.tails import Tails
-from hustlex.dashboard.targets import FIELDS, Target
+from hustlex.dashboard.targets import Target
 from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Conflict, Denied, Error, Misuse, NotFound
 from hustlex.events.names import ChannelTemplate
 from hustlex.jobs.search.query import LONGEST
+from hustlex.people.notes import FIELDS, Phase
 from hustlex.people.resend import Resend
 from hustlex.ratelimit import Rule, Rulebook, parse_rule
 

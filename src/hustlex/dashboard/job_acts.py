@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from hustlex.dashboard.request import PageRequest
-from hustlex.dashboard.targets import Target, changes_of, whole_of
+from hustlex.dashboard.targets import Target, whole_of
 from hustlex.errors import Conflict, NotFound
 from hustlex.jobs import Enqueued, Server, TooLate
+from hustlex.people.notes import changes_of
 
 
 async def limit_queue(request: PageRequest, target: Target) -> None:

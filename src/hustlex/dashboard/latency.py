@@ -8,7 +8,7 @@ from markupsafe import Markup
 from hustlex.core.words import UNKNOWN, duration
 from hustlex.dashboard.charts import sparkline
 from hustlex.dashboard.request import PageRequest
-from hustlex.metrics.durations import Durations, task_durations
+from hustlex.metrics.durations import Durations, read_together, task_durations
 
 _MOST_ROWS = 50
 _SHARES = (0.5, 0.95, 0.99)
@@ -25,9 +25,9 @@ class LatencyRow(msgspec.Struct, frozen=True):
 
 
 async def of_all(request: PageRequest) -> list[LatencyRow]:
-    """Waiting and running of all tasks together; two calls."""
-    found = {"Waiting": await task_durations(request.hx, "wait"), "Running": await task_durations(request.hx, "run")}
-    return [_row(name, each[""]) for name, each in found.items() if "" in each]
+    """Waiting and running of all tasks together; one call."""
+    found = await request.hx.driver.run(read_together(request.hx.prefix))
+    return [_row(name, found[what]) for name, what in (("Waiting", "wait"), ("Running", "run")) if what in found]
 
 
 async def of_types(request: PageRequest) -> list[LatencyRow]:

@@ -1,11 +1,8 @@
-"""What the console itself keeps in Redis: a key that signs its cookies and forms, tokens for signing in, the audit."""
+"""What the console itself keeps in Redis: a key that signs its cookies and forms, tokens for signing in."""
 
 from __future__ import annotations
 
 from hustlex.core.op import Effect, Op, Reply, command
-from hustlex.people.notes import audit_key
-
-_MOST_ENTRIES = 20_000
 
 
 def signing_key(prefix: str, fresh: bytes) -> Op[bytes]:
@@ -43,16 +40,6 @@ def mark(prefix: str, digest: str) -> Op[str]:
     return command(
         "console.mark", Effect.READ, "GET", key, keys=(key,), decode=lambda reply: str(reply.decode()) if reply else ""
     )
-
-
-def note(prefix: str, fields: dict[str, str]) -> Op[str]:
-    """Write one entry of the audit; answers its id. About the newest 20,000 are kept."""
-    key = audit_key(prefix)
-    pairs = [part for pair in fields.items() for part in pair]
-    return command(
-        "console.note", Effect.ONCE, "XADD", key, "MAXLEN", "~", _MOST_ENTRIES, "*", *pairs,
-        keys=(key,), decode=lambda reply: str(reply.decode()),
-    )  # fmt: skip
 
 
 def _token_key(prefix: str, digest: str) -> str:

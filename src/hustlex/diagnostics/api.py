@@ -133,15 +133,19 @@ class Diagnostics:
         check.whole("keys", keys, 1, _MOST_SAMPLED)
         return await self._of(role).follow(watching.memory(keys, self._prefix))
 
-    async def glance(self, keys: int = 200, count: int = 25, *, role: str = "state") -> ServerGlance:
+    async def glance(
+        self, keys: int = 200, count: int = 25, *, role: str = "state", brief: bool = False
+    ) -> ServerGlance:
         """What ``servers``, ``memory``, ``clients`` and ``slowlog`` tell, at one look: five commands for a server, two
         and four for each node of a cluster, of which 10 are looked at.
 
-        What the user may not ask is told, with the rights that are missing, and not raised.
+        brief: what ``servers`` and ``memory`` tell, by two commands less for each. What the user may not ask is told,
+        with the rights that are missing, and not raised.
         """
         check.whole("keys", keys, 1, _MOST_SAMPLED)
         check.whole("count", count, 1, _MOST_ENTRIES)
-        return await self._of(role).follow(glance(keys, count, self._prefix, _MOST_NODES))
+        check.flag("brief", brief)
+        return await self._of(role).follow(glance(keys, count, self._prefix, _MOST_NODES, brief=brief))
 
     async def monitor(self, sample: int = 100, *, watch: timedelta = _SECOND, role: str = "state") -> CommandSample:
         """The next commands that the server runs, without what they carry. Each command costs it more meanwhile.

@@ -55,13 +55,13 @@ class ServerGlance(msgspec.Struct, frozen=True):
     """What they did not let us see."""
 
 
-def glance(keys: int, count: int, prefix: str, most_nodes: int) -> Flow[ServerGlance]:
-    """keys: of the sample, of all nodes together. count: of slow calls. Raises Unavailable, Denied for a wrong
-    password."""
+def glance(keys: int, count: int, prefix: str, most_nodes: int, *, brief: bool) -> Flow[ServerGlance]:
+    """keys: of the sample, of all nodes together. count: of slow calls. brief: without these, and without who is
+    connected. Raises Unavailable, Denied for a wrong password."""
     found = yield from watching.nodes()
     look = _Glancing(prefix, contents.share(keys, min(len(found), most_nodes)), count)
     for node in found[:most_nodes]:
-        yield from look.at(node)
+        yield from look.shortly(node) if brief else look.at(node)
     return look.told(len(found))
 
 
@@ -76,10 +76,18 @@ class _Glancing:
         self._slow: list[SlowEntry] = []
         self._refused: list[RefusedLook] = []
 
+    def shortly(self, node: ClusterNode | None) -> Flow[None]:
+        """Of a node what it is and what fills it, in one round trip."""
+        at, name = _where(node)
+        sample = contents.sample(at, name, self._keys, self._prefix, counting=False)
+        answers: list[Any] = yield Batch((_info(at), sample))
+        self._servers += [watching.summary(name, info) for info in self._kept("info", name, answers[:1])]
+        self._memory += self._kept("memory", name, answers[1:])
+
     def at(self, node: ClusterNode | None) -> Flow[None]:
         """A node: first what it is, then by that the rest."""
-        at, name = (node.key, node.name) if node is not None else ("", "")
-        asked: list[Any] = yield Batch((asks.ask(at, lambda reply: fields_of(bytes(reply)), "INFO"),))
+        at, name = _where(node)
+        asked: list[Any] = yield Batch((_info(at),))
         info: dict[str, str] = next(iter(self._kept("info", name, asked)), {})
         if info:
             self._servers.append(watching.summary(name, info))
@@ -113,3 +121,11 @@ class _Glancing:
         return ServerGlance(
             nodes, tuple(self._servers), tuple(self._memory), tuple(self._clients), tuple(newest), tuple(self._refused)
         )
+
+
+def _where(node: ClusterNode | None) -> tuple[str, str]:
+    return (node.key, node.name) if node is not None else ("", "")
+
+
+def _info(at: str) -> Op[dict[str, str]]:
+    return asks.ask(at, lambda reply: fields_of(bytes(reply)), "INFO")

@@ -130,6 +130,7 @@ _CACHE = (
 )
 _EVENTS = (
     _gauge("event_channels", "Channels that are followed", channel=_CHANNELS),
+    _gauge("event_streams", "Live connections of clients to this process: event streams and sockets", kind=2),
     _gauge("event_subscribers", "Subscribers in this process, open streams included", channel=_CHANNELS),
     _counter("event_gaps", "Gaps that subscribers were shown", channel=_CHANNELS, reason=7),
 )

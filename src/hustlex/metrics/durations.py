@@ -63,12 +63,30 @@ async def task_durations(hx: HustleX, what: str) -> Mapping[str, Durations]:
 
 def read_durations(prefix: str, what: str) -> Op[Mapping[str, Durations]]:
     """The call of ``task_durations``, for either front."""
-    bounds = TIMED[check.one_of("what", what, tuple(TIMED))]
-    counted = [str(n) for n in range(len(bounds) + 1)]
+    check.one_of("what", what, tuple(TIMED))
 
     def decode(reply: Reply) -> Mapping[str, Durations]:
         _, now_ms, _, others = reply
-        found = by_label(counted, others, int(now_ms))
-        return {label: Durations(bounds, tuple(zip(*rows, strict=True))) for label, rows in found.items()}
+        return _durations(what, others, int(now_ms))
 
     return _READ.op((f"{prefix}x:{{rooms}}:names",), (server_clock(), -1, -1, f"{what} "), decode)
+
+
+def read_together(prefix: str) -> Op[Mapping[str, Durations]]:
+    """Of all queues and types together, by ``wait`` and ``run``: one call, which looks at no others."""
+    wanted = [f"{what} {n} " for what, bounds in TIMED.items() for n in range(len(bounds) + 1)]
+
+    def decode(reply: Reply) -> Mapping[str, Durations]:
+        _, now_ms, series, _ = reply
+        told = [[name.encode(), cells[0], *cells[1]] for name, cells in zip(wanted, series, strict=True) if cells]
+        found = {what: _durations(what, told, int(now_ms)).get("") for what in TIMED}
+        return {what: each for what, each in found.items() if each is not None}
+
+    return _READ.op((f"{prefix}x:{{rooms}}:names",), (server_clock(), -1, 1, "", *wanted), decode)
+
+
+def _durations(what: str, rows: Sequence[Sequence[Reply]], now_ms: int) -> dict[str, Durations]:
+    bounds = TIMED[what]
+    counted = [str(n) for n in range(len(bounds) + 1)]
+    found = by_label(counted, [list(row) for row in rows if bytes(row[0]).startswith(f"{what} ".encode())], now_ms)
+    return {label: Durations(bounds, tuple(zip(*cells, strict=True))) for label, cells in found.items()}

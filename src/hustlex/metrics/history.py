@@ -27,6 +27,7 @@ from hustlex.core.time import server_clock
 from hustlex.errors import Error
 from hustlex.metrics.board import SeriesName, read
 from hustlex.metrics.declared import RUN, WAIT
+from hustlex.metrics.live import LiveTally
 from hustlex.metrics.process import Metrics, metrics_of
 
 _dice = random.Random()  # of this task alone: others may have seeded the one that all share
@@ -217,22 +218,22 @@ def recording(front: HustleX) -> Any:
 @asynccontextmanager
 async def recorded(metrics: Metrics, front: Callable[[], Any]) -> AsyncIterator[None]:
     """While the block runs, what these metrics count is told every ten seconds, by the front that there is then."""
-    tally = HistoryTally(metrics)
-    task = asyncio.create_task(_telling(tally, front), name="hustlex room history")
+    tally, live = HistoryTally(metrics), LiveTally()
+    task = asyncio.create_task(_telling(tally, live, front), name="hustlex room history")
     try:
         yield
     finally:
         task.cancel()
-        await _tell(tally, front)
+        await _tell(tally, live, front)
 
 
-async def _telling(tally: HistoryTally, front: Callable[[], Any]) -> None:
+async def _telling(tally: HistoryTally, live: LiveTally, front: Callable[[], Any]) -> None:
     while True:
         await asyncio.sleep(EVERY_S * _dice.uniform(0.9, 1.1))
-        await _tell(tally, front)
+        await _tell(tally, live, front)
 
 
-async def _tell(tally: HistoryTally, front: Callable[[], Any]) -> None:
+async def _tell(tally: HistoryTally, live: LiveTally, front: Callable[[], Any]) -> None:
     """Once. What cannot be told is lost; nobody waits for it longer than a moment, also at the end of a process."""
     found = front()
     if not isinstance(found, HustleX):
@@ -240,6 +241,8 @@ async def _tell(tally: HistoryTally, front: Callable[[], Any]) -> None:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             await found.driver.run(tally.report(found.prefix))
+            if (serving := live.report(found.prefix)) is not None:
+                await found.driver.run(serving)
     except (Error, TimeoutError) as error:
         tally.answered(str(error) or "the server did not answer in time")
     else:

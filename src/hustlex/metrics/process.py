@@ -16,6 +16,7 @@ from typing import Any
 from hustlex.core import check, forks
 from hustlex.core.logs import logger
 from hustlex.core.process import resident_bytes
+from hustlex.core.streams import KINDS, open_streams
 from hustlex.core.telemetry import (
     AttemptEnd,
     AttemptEnded,
@@ -297,6 +298,8 @@ def _of_process(families: Families) -> None:
 
     families["process_resident_bytes"].put(resident_bytes())
     families["build_info"].put(1.0, (__version__, platform.python_version()))
+    for kind, count in zip(KINDS, open_streams.counts, strict=True):
+        families["event_streams"].put(count, (kind,))
 
 
 _LOCK = threading.Lock()

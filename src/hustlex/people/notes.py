@@ -1,10 +1,37 @@
-"""What operators did, as the console wrote it down."""
+"""What operators did, as the console and the command line write it down: before each act, and again when it is over."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal
+from urllib.parse import unquote
+
 import msgspec
 
+from hustlex.core.keys import tagged
+from hustlex.core.logs import logger
 from hustlex.core.op import Effect, Op, Reply, command
+from hustlex.core.redact import What
+from hustlex.core.reference import STAND_IN
+from hustlex.errors import Misuse
+
+Phase = Literal["intent", "done", "failed", "refused", "signed in"]
+Via = Literal["web", "cli"]
+
+FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "limit", "bulk", "do", "query",
+          "changes", "to", "when", "group", "channel", "kind",
+          "cache", "key", "tag", "claim", "fence", "breaker",
+          "caller", "ban", "most", "length", "worker",
+          "spec", "timezone", "missed", "type", "payload")  # fmt: skip
+"""What a target is named by."""
+PRIVATE = ("user", "phone", "key", "caller")
+"""Of these, what names a person."""
+_WORDS: Mapping[str, Any] = {"query": "audit", "group": "group", "channel": "audit", "tag": "audit", "spec": "audit",
+                             "timezone": "audit", "type": "audit"}  # fmt: skip
+"""Of these, what somebody may have written a secret into, and what kind of a value that is."""
+_MOST_ENTRIES = 20_000
+_log = logger("hustlex.audit")
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
@@ -13,6 +40,94 @@ class AuditEntry(msgspec.Struct, frozen=True):
     id: str
     """``<Unix ms>-<n>``: when it was written down."""
     fields: dict[str, str]
+
+
+def note(prefix: str, fields: Mapping[str, str]) -> Op[str]:
+    """Write one entry of the audit; answers its id. About the newest 20,000 are kept; each goes to the log
+    ``hustlex.audit``, too."""
+    key = audit_key(prefix)
+    pairs = [part for pair in fields.items() for part in pair]
+
+    def decode(reply: Reply) -> str:
+        made = str(reply.decode())
+        _log.info("%s", json.dumps({"id": made, **fields}, ensure_ascii=True))
+        return made
+
+    return command(
+        "console.note", Effect.ONCE, "XADD", key, "MAXLEN", "~", _MOST_ENTRIES, "*", *pairs, keys=(key,), decode=decode
+    )
+
+
+def entry(name: str, via: Via, phase: Phase, verb: str, target: str, **more: str) -> dict[str, str]:
+    """Its fields. name: who it is. target: see ``written``."""
+    return {"name": name, "via": via, "phase": phase, "verb": verb, "target": target, "queue": "", **more}
+
+
+def written(given: Mapping[str, str], reference: Callable[[str], str], show: Callable[[What], Any]) -> str:
+    """A target, as ``queue=mail task=7``: a person stands there under the keyed stand-in of key names and logs, of a
+    payload the names of what changes, and what looks like a secret not at all."""
+    parts = [part for name in FIELDS if given.get(name) for part in _written(name, given[name], reference, show)]
+    return " ".join(parts)
+
+
+def _written(name: str, value: str, reference: Callable[[str], str], show: Callable[[What], Any]) -> Iterator[str]:
+    if name in PRIVATE:
+        yield f"{name}={reference(value)}"
+    elif name == "ban":
+        yield f"ban={_person_of(value, reference)}"
+    elif name == "claim":
+        yield stand_in(value, reference)
+    elif name in ("changes", "payload"):
+        yield f"{name}={_names(value)}"
+    elif name in _WORDS:
+        yield f"{name}={show(What(_WORDS[name], value)).value}"
+    else:
+        yield f"{name}={value}"
+
+
+def stand_in(claim: str, reference: Callable[[str], str]) -> str:
+    """What stands there for a claim, whose record names a person."""
+    if "idem:{" not in claim:
+        return f"claim={claim}"
+    return f"user={_person_of(claim, reference)} claim={claim.partition('}:')[2]}"
+
+
+def _person_of(key: str, reference: Callable[[str], str]) -> str:
+    """Keys hold a plain id as it is, and of others the stand-in already."""
+    person = tagged(key)
+    return person if STAND_IN.fullmatch(person) else reference(unquote(person) or "?")
+
+
+def _names(text: str) -> str:
+    try:
+        return ",".join(sorted(changes_of(text)))
+    except Misuse:
+        return "?"
+
+
+def changes_of(text: str) -> dict[str, Any]:
+    """What is to be merged into a payload. Raises Misuse for anything but a JSON object."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Misuse("changes is no JSON object", hint='write what changes, as {"gig_id": 8}; null takes a name out')
+    return found
+
+
+class Endings:
+    """Of entries that come newest first: that an act was begun is told where its end is not."""
+
+    def __init__(self) -> None:
+        self._ended = set[str]()
+
+    def keep(self, entries: Iterable[AuditEntry]) -> Iterator[AuditEntry]:
+        """Those that say how an act stands last."""
+        for each in entries:
+            self._ended.add(each.fields.get("of", ""))
+            if each.id not in self._ended:
+                yield each
 
 
 def notes(

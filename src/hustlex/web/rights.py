@@ -19,6 +19,7 @@ from starlette.requests import HTTPConnection
 
 from hustlex.app import HustleX
 from hustlex.core import check
+from hustlex.core.streams import StreamKind, open_streams
 from hustlex.errors import Error
 from hustlex.problems import QUOTA_EXCEEDED
 from hustlex.ratelimit import Policy, caller_of
@@ -124,16 +125,18 @@ def _places(most: int) -> Policy:
 
 
 @contextlib.asynccontextmanager
-async def stream_place(rights: Rights | None, most: int) -> AsyncIterator[None]:
+async def stream_place(rights: Rights | None, most: int, kind: StreamKind) -> AsyncIterator[None]:
     """One of the user's places for open connections, over all processes. Raises Problem: 429."""
     if rights is None:
-        yield
+        with open_streams.one(kind):
+            yield
         return
     who = caller_of("user", rights.user_id)
     async with rights.front.ratelimit.hold(_places(most), who, endpoint="open-streams") as place:
         if not place.decision:
             raise Problem(429, kind=QUOTA_EXCEEDED, detail="Too many connections are open. Close one of them.")
-        yield
+        with open_streams.one(kind):
+            yield
 
 
 @contextlib.asynccontextmanager
@@ -151,7 +154,7 @@ async def while_allowed(
     pause = check.duration("heartbeat", heartbeat, timedelta(milliseconds=1)).total_seconds()
     most = check.whole("per_user", per_user, 1)
     rights = rights_of(connection.scope)
-    async with stream_place(rights, most):
+    async with stream_place(rights, most, "websocket"):
         if rights is None:
             yield
             return

@@ -67,7 +67,7 @@ class EventsSocket:
         await self._socket.accept()
         try:
             await self._begin()
-            async with stream_place(self._rights, self._options.per_user):
+            async with stream_place(self._rights, self._options.per_user, "websocket"):
                 await self._together(self._hear(), self._send_messages(), self._watch(), self._lose())
         except SocketClosing as ending:
             await self._close(ending)

@@ -175,7 +175,7 @@ class EventStream(Response):
         """Stream until the client leaves, the subscription ends or the lifetime is over."""
         lifetime = min(self._lifetime, max(0.0, self._left()))
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(stream_place(self._rights, self._per_user))
+            await stack.enter_async_context(stream_place(self._rights, self._per_user, "sse"))
             items = await stack.enter_async_context(self._subscription)
             writer = asyncio.create_task(self._write(items, send))
             departure = asyncio.create_task(_departure(receive))

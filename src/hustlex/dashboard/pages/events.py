@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from hustlex.dashboard import rooms
+from hustlex.dashboard import connected, rooms
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.tails import LIFE, MOST_A_SECOND, MOST_EACH
 from hustlex.errors import NotFound
 
+_MOST_PROCESSES = 50
+
 
 async def events(request: PageRequest) -> PageContent:
-    """How many connections listen to one channel."""
+    """How many connections listen to one channel, and how many there are of clients."""
     channel = request.given("channel")
     listeners = await request.hx.events.inspector.listeners(channel) if channel else None
-    values = {"channel": channel, "listeners": listeners, "history": await rooms.view(request, "events")}
+    history = await rooms.view(request, "events")
+    streams = await connected.now(request, history.hours, _MOST_PROCESSES)
+    values = {"channel": channel, "listeners": listeners, "history": history, "streams": streams}
     return PageContent("events", "Events", values)
 
 

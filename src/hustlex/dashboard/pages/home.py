@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hustlex.dashboard import latency, rooms, timelines
+from hustlex.dashboard import connected, latency, rooms, timelines
+from hustlex.dashboard.fills import ServerFill
 from hustlex.dashboard.operators import Operator
 from hustlex.dashboard.pages import errors
 from hustlex.dashboard.pages.cron import queue_named
@@ -28,11 +29,20 @@ async def home(request: PageRequest) -> PageContent:
     if request.operator.sees_room("jobs"):
         values["jobs"], troubles = await _jobs(request)
     found = await rooms.lately(request)
-    seen = await request.patrol.troubles(request.operator) if request.patrol else []
+    seen, values["fill"] = await _patrolled(request)
     troubles = sorted([*troubles, *seen, *attention.of_rooms(found)], key=lambda trouble: trouble.level != "fail")
-    values["rooms"] = rooms.rows_of(found)
+    values |= {"rooms": rooms.rows_of(found), "streams": None}
+    if "events" in found:
+        values["streams"] = await connected.now(request, found["events"].hours)
     values |= {"troubles": troubles[:_MOST_TROUBLES], "more": max(0, len(troubles) - _MOST_TROUBLES)}
     return PageContent("home", "Home", values, trouble=len(troubles))
+
+
+async def _patrolled(request: PageRequest) -> tuple[list[Trouble], ServerFill | None]:
+    if request.patrol is None:
+        return [], None
+    await request.patrol.look()
+    return list(request.patrol.troubles(request.operator)), request.patrol.fill(request.operator)
 
 
 async def _jobs(request: PageRequest) -> tuple[dict[str, Any], list[Trouble]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from hustlex.dashboard.fills import seen, sees
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.diagnostics import (
     JOB_CHECKS,
@@ -18,15 +19,11 @@ from hustlex.diagnostics import (
     ServerSummary,
     SlowEntry,
 )
-from hustlex.diagnostics.contents import OTHER, room_of
+from hustlex.diagnostics.contents import room_of
 from hustlex.errors import Refused
 
 _ORDER = ("fail", "unknown", "warn", "info", "ok")
 _TABS = {"state": "State server", "cache": "Cache's server", "findings": "What the doctor finds"}
-_RIGHTS = {"otp": "people", "tokens": "people", "pins": "people", "ratelimit": "limits", "console": "audit"}
-"""Rooms of the package whose right has another name."""
-_FREE = ("metrics", "diagnostics", OTHER)
-"""What is nobody's room."""
 
 
 class NodeView(msgspec.Struct, frozen=True):
@@ -60,7 +57,7 @@ async def redis(request: PageRequest) -> PageContent:
         "unchecked": checkup.left_out if checkup else 0,
         "nodes": _nodes(request, found) if found else [],
         "left_out": found.nodes - len(found.servers) if found and found.servers else 0,
-        "slow": [each for each in found.slow if _sees(request, _room(request, each))] if found else None,
+        "slow": [each for each in found.slow if sees(request.operator, _room(request, each))] if found else None,
         "refused": found.refused if found else (),
         "unseen": {each.part for each in found.refused} if found else set(),
     }
@@ -100,32 +97,14 @@ def _node(
     memory: MemorySample | None,
     clients: ConnectedClients | None,
 ) -> NodeView:
-    rooms = _rooms(request, memory.rooms) if memory else ()
-    large = [each for each in memory.large if _sees(request, each.room)] if memory else []
-    hot = [each for each in memory.hot if _sees(request, each.room)] if memory and memory.hot is not None else None
+    rooms = seen(request.operator, memory.rooms) if memory else ()
+    large = _known(request, memory.large) if memory else []
+    hot = _known(request, memory.hot) if memory and memory.hot is not None else None
     return NodeView(name, server, memory, rooms, sum(each.memory_bytes or 0 for each in rooms), large, hot, clients)
 
 
-def _rooms(request: PageRequest, rooms: Iterable[RoomMemory]) -> tuple[RoomMemory, ...]:
-    """Those that exist for this person; the rest is other, as what no room made."""
-    seen, other = list[RoomMemory](), list[RoomMemory]()
-    for each in rooms:
-        (seen if each.room != OTHER and _sees(request, each.room) else other).append(each)
-    if other:
-        seen.append(RoomMemory(OTHER, sum(each.keys for each in other), *_summed(other)))
-    return tuple(sorted(seen, key=lambda each: (-(each.memory_bytes or 0), -each.keys)))
-
-
-def _summed(rooms: list[RoomMemory]) -> tuple[int | None, int | None]:
-    """Memory, and how good that is known; None where that of one of them is not."""
-    sizes = [each.memory_bytes for each in rooms if each.memory_bytes is not None]
-    if len(sizes) < len(rooms):
-        return None, None
-    return sum(sizes), round(sum((each.tolerance_bytes or 0) ** 2 for each in rooms) ** 0.5)
-
-
-def _sees(request: PageRequest, room: str) -> bool:
-    return room in _FREE or request.operator.sees_room(_RIGHTS.get(room, room))
+def _known(request: PageRequest, patterns: Iterable[KeyPattern]) -> list[KeyPattern]:
+    return [each for each in patterns if sees(request.operator, each.room)]
 
 
 def _room(request: PageRequest, slow: SlowEntry) -> str:
