@@ -68,7 +68,7 @@ def _cron(_: Any, **given: Any) -> Any:
 
 JOB = Job("a")
 ENTRY = {"name": "n", "spec": "@daily", "job": JOB, "timezone": "UTC", "dst": "once", "missed": "all", "max_missed": 5}
-PAGE = {"page": 1, "size": 30}
+PAGE = {"cursor": "", "size": 30}
 
 PURE = [
     *(Sample(Job.with_options, given, call=lambda _, **more: JOB.with_options(**more)) for given in OPTIONS),
@@ -193,7 +193,7 @@ LOOKS = [
     Sample(Inspector.recent, {"queues": ["default"]}),
     Sample(Inspector.error_groups, {"queues": ["default"], "size": 5}),
     Sample(Inspector.servers, {"running_of": ["a"]}),
-    Sample(Inspector.tasks, {**GROUPED, **PAGE}),
+    Sample(Inspector.tasks, {**GROUPED, "size": 30}),
     Sample(Inspector.task, ONE),
     Sample(
         Inspector.search,

@@ -11,9 +11,20 @@ import pytest
 import redis
 
 from hustlex.app import HustleX
+from hustlex.core.cursor import sealed
 from hustlex.core.time import FixedClock
 from hustlex.errors import Conflict, Misuse, NotFound
-from hustlex.jobs import DayStats, EnqueueEvent, FoundGroups, GroupInfo, PeriodicInfo, RunningTask, State, wire
+from hustlex.jobs import (
+    DayStats,
+    EnqueueEvent,
+    FoundEvents,
+    FoundGroups,
+    GroupInfo,
+    PeriodicInfo,
+    RunningTask,
+    State,
+    wire,
+)
 from hustlex.jobs.keys import parked, queue_keys
 from hustlex.jobs.wire import NEVER_NS, TaskMessage
 from tests.conftest import PATIENCE
@@ -143,30 +154,27 @@ async def test_every_utc_day_of_a_century_is_right(driver: Any, raw: redis.Redis
         assert [day.day for day in found] == [f"{newest - timedelta(days=back):%Y-%m-%d}" for back in range(90)]
 
 
-async def test_pages_of_a_list_start_with_the_next_to_run(hx: Any, raw: redis.Redis) -> None:
+async def test_a_list_starts_with_the_next_to_run(hx: Any, raw: redis.Redis) -> None:
     for n in range(25):
         put(raw, f"{n:02d}", State.PENDING)
-    pages = [await hx.jobs.inspector.tasks("low", State.PENDING, page=page, size=10) for page in (1, 2, 3, 4)]
-    assert [[task.id for task in page] for page in pages] == [
-        [f"{n:02d}" for n in range(10)],
-        [f"{n:02d}" for n in range(10, 20)],
-        [f"{n:02d}" for n in range(20, 25)],
-        [],
-    ]
+    found = {size: await hx.jobs.inspector.tasks("low", State.PENDING, size=size) for size in (1, 10, 30)}
+    assert {size: [task.id for task in tasks] for size, tasks in found.items()} == {
+        size: [f"{n:02d}" for n in range(min(size, 25))] for size in found
+    }
 
 
 @pytest.mark.parametrize("state", [State.SCHEDULED, State.RETRY, State.ARCHIVED, State.COMPLETED, State.AGGREGATING])
-async def test_pages_of_a_sorted_set_start_with_the_earliest(hx: Any, raw: redis.Redis, state: State) -> None:
+async def test_a_sorted_set_starts_with_the_earliest(hx: Any, raw: redis.Redis, state: State) -> None:
     for n in range(12):
         put(raw, f"{n:02d}", state, score=NOW_S + n)
-    page = await hx.jobs.inspector.tasks("low", state, page=2, size=5, group=group_of(state))
+    page = (await hx.jobs.inspector.tasks("low", state, size=10, group=group_of(state)))[5:]
     assert [task.id for task in page] == ["05", "06", "07", "08", "09"]
     waits = state in (State.SCHEDULED, State.RETRY)
     assert page[0].next_process_at == (NOW + timedelta(seconds=5) if waits else None)
 
 
-@pytest.mark.parametrize("options", [{"page": 0}, {"size": 0}, {"size": 1001}, {"group": "G"}])
-async def test_an_impossible_page_is_refused(hx: Any, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", [{"size": 0}, {"size": 1001}, {"group": "G"}])
+async def test_an_impossible_look_is_refused(hx: Any, options: dict[str, Any]) -> None:
     with pytest.raises(Misuse):
         await hx.jobs.inspector.tasks("low", State.RETRY, **options)
     with pytest.raises(Misuse):
@@ -490,15 +498,17 @@ async def test_periodic_entries_and_their_firings_are_shown(hx: Any, raw: redis.
         PeriodicInfo("a", "@daily", "t", b"p", (), NOW + MINUTE, None),
         PeriodicInfo("b", "@hourly", "t", None, ('Queue("low")',), NOW + MINUTE, NOW),
     ]
-    events = [await hx.jobs.inspector.enqueue_events("a", page=page, size=2) for page in (1, 2)]
-    assert events == [
-        [EnqueueEvent("task-2", NOW + timedelta(seconds=2)), EnqueueEvent("task-1", NOW + timedelta(seconds=1))],
-        [EnqueueEvent("task-0", NOW)],
-    ]
-    with pytest.raises(Misuse):
-        await hx.jobs.inspector.enqueue_events("a", page=0)
+    first = await hx.jobs.inspector.enqueue_events("a", size=2)
+    seconds = [NOW + timedelta(seconds=n) for n in range(3)]
+    assert first.events == (EnqueueEvent("task-2", seconds[2]), EnqueueEvent("task-1", seconds[1]))
+    rest = await hx.jobs.inspector.enqueue_events("a", size=2, cursor=first.cursor)
+    assert rest == FoundEvents((EnqueueEvent("task-0", NOW),), "")
+    nan = sealed((float("nan"), b"a"))
+    for cursor in ("x", sealed((1.0,)), sealed("1"), nan):
+        with pytest.raises(Misuse, match="no cursor"):
+            await hx.jobs.inspector.enqueue_events("a", cursor=cursor)
 
 
 async def test_enqueue_events_of_nobody_are_no_error(hx: Any) -> None:
     assert (await hx.jobs.inspector.servers(), await hx.jobs.inspector.scheduler_entries()) == ([], [])
-    assert await hx.jobs.inspector.enqueue_events("none") == []
+    assert await hx.jobs.inspector.enqueue_events("none") == FoundEvents((), "")

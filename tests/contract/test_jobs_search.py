@@ -14,6 +14,7 @@ import msgspec
 import pytest
 import redis
 
+from hustlex.core.cursor import sealed
 from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
 from hustlex.jobs import FoundTasks, Jobs, State, TaskInfo, wire
@@ -21,7 +22,7 @@ from hustlex.jobs.keys import QueueKeys, queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind
 from hustlex.jobs.schedule.periodic import entry_id
-from hustlex.jobs.search.marks import Mark, Stop, about, opened, sealed
+from hustlex.jobs.search.marks import Mark, Stop, about, opened
 from hustlex.jobs.wire import TaskMessage
 
 NOW_S = 1_795_425_653

@@ -9,21 +9,23 @@ from typing import Any
 import pytest
 import redis
 
+from hustlex.core.cursor import sealed
 from hustlex.dashboard.acts import ACTS
 from hustlex.dashboard.targets import FIELDS
 from hustlex.jobs import State
 from tests.dashboard.conftest import Person
 
 ODD = ("~ff", "~c3~28", "~00", "~", "a" * 5000, "~f0~9f~92~b8", "%ff", "..%2f..", "~ed~a0~80")
+CURSORS = ("x", "-1", "99999999999999999999", *(sealed(odd) for odd in (0, None, {}, (), (1, "a"), ("a",), ([], {}))))
 PATHS = (
     *(f"/queues/{odd}" for odd in ODD),
     *(f"/tasks/{odd}/{odd}" for odd in ODD),
     *(f"/cron/{odd}" for odd in ODD),
     *(f"/workflows/{odd}/{odd}~3a0" for odd in ODD),
     *(f"/groups?queue={odd}&cursor={odd}" for odd in ODD),
-    *(f"/tasks?queue={odd}&state={odd}&page={odd}" for odd in ODD),
+    *(f"/tasks?queue={odd}&state={odd}&cursor={odd}" for odd in ODD),
     *(f"/tasks?id={odd}" for odd in ODD),
-    *(f"/queues?sort={odd}&page={odd}" for odd in ODD),
+    *(f"/queues?sort={odd}&cursor={odd}" for odd in ODD),
     *(f"/confirm?verb=run_all&queue={odd}&state={odd}&back={odd}" for odd in ODD),
     *(f"/audit?before={odd}" for odd in ODD),
     *(f"/idempotency?cursor={odd}" for odd in ODD),
@@ -37,10 +39,9 @@ PATHS = (
     "/confirm?verb=pause&queue=default&back=//[::1",
     "/?said=pause&n=99999999999999999999",
     "/?said=nothing&n=-1",
-    "/tasks?page=-1",
-    "/tasks?page=9999999999999999999",
-    "/tasks?page=٣",
-    "/queues?page=1000000",
+    "/bulk/nothing?page=9999999999999999999",
+    "/bulk/nothing?page=٣",
+    *(f"/{page}?cursor={odd}" for page in ("workers", "workflows", "cron/x", "queues") for odd in CURSORS),
 )
 LIVE = ("http://[", "", "queues", "//", "/queues/~ff", "/nothing", "/\x00", "/?" + "a=1&" * 2000)
 

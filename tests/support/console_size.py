@@ -122,8 +122,8 @@ async def noted(hx: HustleX, queues: int) -> None:
 
 
 PAGES = (
-    "/", "/queues", "/queues?sort=pending&page=5", f"/queues/{BIG}", "/tasks",
-    *(f"/tasks?queue={BIG}&state={state}" for state in _SHARES), f"/tasks?queue={BIG}&state=pending&page=9000",
+    "/", "/queues", "/queues?sort=pending", f"/queues/{BIG}", "/tasks",
+    *(f"/tasks?queue={BIG}&state={state}" for state in _SHARES),
     "/bulk", "/tasks?q=state:retry+error~such", f"/tasks?q=queue:{BIG}+type:gig:*+error~nowhere",
     f"/tasks/{BIG}/0000000001", "/tasks?id=0000000000", "/tasks?id=nowhere", "/errors", f"/errors?queue={BIG}",
     f"/errors/{BIG}/{5:016x}", "/workers", "/cron", "/workflows", "/groups", "/quarantine", "/people", "/codes",

@@ -108,7 +108,7 @@ async def produce(hx: HustleX) -> str:
 async def inspect(hx: HustleX) -> None:
     assert_type(hx.jobs.inspector, Inspector)
     assert_type(await hx.jobs.inspector.queue("low"), QueueInfo)
-    assert_type(await hx.jobs.inspector.tasks("low", State.RETRY, page=2), list[TaskInfo])
+    assert_type(await hx.jobs.inspector.tasks("low", State.RETRY, size=2), list[TaskInfo])
     assert_type(await hx.jobs.inspector.servers(), list[Server])
     assert_type(await hx.jobs.inspector.run_all("low", State.RETRY), int)
     await hx.jobs.inspector.tasks("low", "retry")  # type: ignore[arg-type]

@@ -14,10 +14,10 @@ from hustlex.jobs import (
     RESULTS,
     Explanation,
     Failed,
+    FoundSteps,
     Gone,
     Log,
     NotYet,
-    OpenStep,
     Progress,
     Result,
     Started,
@@ -57,7 +57,7 @@ async def run(hx: HustleX) -> None:
     started = await hx.jobs.start(flow, workflow_id="w")
     assert_type(started, Started)
     await hx.jobs.start(one.job(1))  # type: ignore[arg-type]
-    assert_type(await hx.jobs.inspector.open_steps(), list[OpenStep])
+    assert_type(await hx.jobs.inspector.open_steps(), FoundSteps)
     assert_type(await hx.jobs.explain(started.last.id), Explanation)
     async for item in hx.jobs.follow(started.last.id, queue=started.last.queue, since=""):
         if isinstance(item, Progress):

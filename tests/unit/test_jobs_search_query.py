@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hustlex.core import cursor
 from hustlex.errors import Misuse
 from hustlex.jobs.search import marks
 from hustlex.jobs.search.marks import Mark, Stop
@@ -160,7 +161,7 @@ def test_needles_are_plain_runs_that_must_be_there() -> None:
 
 
 def test_a_cursor_is_another_searchs_or_nobodys() -> None:
-    sealed = marks.sealed(Stop(marks.about("a"), "low", 1, Mark(3, b"17.5", (b"x", b"\xff"))))
+    sealed = cursor.sealed(Stop(marks.about("a"), "low", 1, Mark(3, b"17.5", (b"x", b"\xff"))))
     assert marks.opened(sealed, "a", KINDS) == Stop(marks.about("a"), "low", 1, Mark(3, b"17.5", (b"x", b"\xff")))
     assert marks.opened("", "a", KINDS) is None
     odd = [
@@ -175,7 +176,7 @@ def test_a_cursor_is_another_searchs_or_nobodys() -> None:
         Stop(marks.about("a"), "low", 2, Mark(0, b"17", (b"x",))),
         Stop(marks.about("a"), "low", 3, Mark(0, b"1", (b"x",))),
     ]
-    for text in (sealed[:-4], "AAAA", "é", "{}", "a b", "=" * 9, sealed + "x", *map(marks.sealed, odd)):
+    for text in (sealed[:-4], "AAAA", "é", "{}", "a b", "=" * 9, sealed + "x", *map(cursor.sealed, odd)):
         with pytest.raises(Misuse, match="cursor"):
             marks.opened(text, "a", KINDS)
     with pytest.raises(Misuse, match="another search"):

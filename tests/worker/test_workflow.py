@@ -163,7 +163,7 @@ async def test_a_failed_step_stops_the_chain_until_it_is_run_again_with_success(
     assert await jobs.result(second.id, timeout=timedelta(0)) == NotYet(None)
     seen = await jobs.explain(second.id)
     assert [(step.id, step.cause) for step in seen.waits_for] == [(first.id, "archived")]
-    (waiting,) = await jobs.inspector.open_steps()
+    (waiting,) = (await jobs.inspector.open_steps()).steps
     assert (waiting.id, waiting.followed_by) == (first.id, (second,))
     broken[0] = False
     await jobs.inspector.run("default", first.id)

@@ -16,7 +16,7 @@ from hustlex.jobs import lookup
 from hustlex.jobs.enqueue.job import as_job
 from hustlex.jobs.enqueue.options import Start
 from hustlex.jobs.ids import new_id, new_token
-from hustlex.jobs.inspect import act, change, errors, quarantine
+from hustlex.jobs.inspect import act, change, errors, fleet, quarantine
 from hustlex.jobs.inspect import clone as cloning
 from hustlex.jobs.inspect import flows as inspection
 from hustlex.jobs.inspect import history as series
@@ -26,7 +26,7 @@ from hustlex.jobs.inspect.history import QueueHistory, RecentMinutes
 from hustlex.jobs.inspect.quarantine import FoundParked
 from hustlex.jobs.inspect.types import (
     DayStats,
-    EnqueueEvent,
+    FoundEvents,
     FoundGroups,
     GroupInfo,
     PeriodicInfo,
@@ -47,7 +47,7 @@ from hustlex.jobs.types import Outcome, State
 from hustlex.jobs.workflow import flows as steps
 from hustlex.jobs.workflow import graph
 from hustlex.jobs.workflow.graph import WorkflowGraph
-from hustlex.jobs.workflow.plan import OpenStep
+from hustlex.jobs.workflow.plan import FoundSteps
 
 
 @answering
@@ -114,18 +114,18 @@ class Inspector:
     def scan_groups(self, queue: str, *, cursor: str = "", size: int = 50) -> FoundGroups:
         """Some groups with tasks waiting for aggregation, and since when; costs the same however many there are.
 
-        cursor: the page before's. size: about so many, 1 to 100. A group that stays is on some page, maybe on two.
+        cursor: the page before's. size: about so many, 1 to 100. A group that stays is on one page; on two, should the
+        others become few meanwhile.
         """
         return self._driver.follow(inspection.of_queue(queue, inspect.scan_groups(queue, cursor, size)))
 
-    def tasks(self, queue: str, state: State, *, page: int = 1, size: int = 30, group: str = "") -> list[TaskInfo]:
-        """One page of a queue's tasks. page: from 1. size: 1 to 1000. group: for AGGREGATING, and only then.
+    def tasks(self, queue: str, state: State, *, size: int = 30, group: str = "") -> list[TaskInfo]:
+        """The first of a queue's tasks; ``search`` has all. size: 1 to 1000. group: for AGGREGATING, and only then.
 
         Pending: next to run first; active: longest running first; the others: by time, earliest first.
         """
-        return self._driver.follow(
-            inspection.of_queue(queue, inspect.tasks(queue, state, page, size, group, self._clock()))
-        )
+        op = inspect.tasks(queue, state, size, group, self._clock())
+        return self._driver.follow(inspection.of_queue(queue, op))
 
     def task(self, queue: str, task_id: str) -> TaskInfo:
         """One task, in whatever state. Raises NotFound."""
@@ -293,9 +293,13 @@ class Inspector:
         """Periodic entries of the schedulers that sent a heartbeat in the last 20 seconds, by spec."""
         return self._driver.follow(inspection.scheduler_entries(self._clock()))
 
-    def open_steps(self, *, page: int = 1, size: int = 30) -> list[OpenStep]:
-        """Steps of workflows that others wait for, of all queues, in the order in which they will be looked at."""
-        return self._driver.follow(steps.open_steps(page, size))
+    def open_steps(self, *, cursor: str = "", size: int = 30) -> FoundSteps:
+        """Some of the steps of workflows that others wait for, of all queues, in no order.
+
+        cursor: the page before's. size: about so many, 1 to 1000. A step that stays is on one page; on two, should the
+        others become few meanwhile.
+        """
+        return self._driver.follow(steps.open_steps(cursor, size))
 
     def workflow(self, queue: str, step_id: str, *, queues: Sequence[str] | None = None) -> WorkflowGraph:
         """The steps of a step's workflow, where each is, and who waits for whom, as far as records and tasks tell.
@@ -307,6 +311,9 @@ class Inspector:
         flow = graph.show(addressed("queue", queue), addressed("step_id", step_id), names, self._clock())
         return self._driver.follow(flow)
 
-    def enqueue_events(self, entry_id: str, *, page: int = 1, size: int = 30) -> list[EnqueueEvent]:
-        """When a periodic entry fired and which task it made, newest first; at most 1000 are kept."""
-        return self._driver.follow(inspection.enqueue_events(entry_id, page, size))
+    def enqueue_events(self, entry_id: str, *, cursor: str = "", size: int = 30) -> FoundEvents:
+        """When a periodic entry fired and which task it made, newest first; at most 1000 are kept.
+
+        cursor: the page before's. size: at most so many, 1 to 1000.
+        """
+        return self._driver.run(fleet.events(entry_id, cursor, size))

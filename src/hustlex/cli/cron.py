@@ -66,7 +66,7 @@ def show(
     """
     with opened(url) as hx:
         found = _found(hx, name)
-        events = hx.jobs.inspector.enqueue_events(found.id, size=firings)
+        events = hx.jobs.inspector.enqueue_events(found.id, size=firings).events
     payload = visible("payload", found.job.payload, reveal=reveal, task_type=found.job.type)
     answer = {**_answer(found), "dst": found.dst, "missed": found.missed, "trouble": found.trouble, "payload": payload}
     if as_json:

@@ -30,8 +30,8 @@ def group() -> None:
 
 @workflow.command()
 def ls(
-    page: Annotated[int, typer.Option(min=1, max=1_000_000, help="From 1")] = 1,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000, help="Steps a page")] = 50,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000, help="About so many")] = 50,
+    cursor: Annotated[str, typer.Option(help="Where the page before ended")] = "",
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -40,16 +40,16 @@ def ls(
     Example: hustlex workflow ls
     """
     with opened(url) as hx:
-        found = hx.jobs.inspector.open_steps(page=page, size=limit)
+        found = hx.jobs.inspector.open_steps(cursor=cursor, size=limit)
     if as_json:
-        items = [{"workflow": _workflow(each.id), **_fields(each)} for each in found]
-        print_json("workflow.list/1", {"items": items, "page": page, "complete": len(found) < limit})
+        items = [{"workflow": _workflow(each.id), **_fields(each)} for each in found.steps]
+        print_json("workflow.list/2", {"items": items, "next": found.cursor or None, "complete": not found.cursor})
         return
     rows = ((_workflow(each.id), each.id.rpartition(":")[2], each.queue, each.state or "gone", len(each.followed_by))
-            for each in found)  # fmt: skip
+            for each in found.steps)  # fmt: skip
     print_table(("workflow", "step", "queue", "state", "waiting"), rows, _COLOURS)
-    if len(found) == limit:
-        print(f"\nthere may be more: --page {page + 1}")
+    if found.cursor:
+        print(f"\ngo on with --cursor {found.cursor}")
 
 
 @workflow.command()
@@ -87,10 +87,11 @@ def _names(hx: HustleX, workflow_id: str) -> list[StepName]:
 
 
 def _open(hx: HustleX) -> Iterator[OpenStep]:
-    for page in range(1, _MOST // _PAGE + 1):
-        steps = hx.jobs.inspector.open_steps(page=page, size=_PAGE)
-        yield from steps
-        if len(steps) < _PAGE:
+    cursor = ""
+    for _ in range(_MOST // _PAGE):
+        found = hx.jobs.inspector.open_steps(cursor=cursor, size=_PAGE)
+        yield from found.steps
+        if not (cursor := found.cursor):
             return
 
 

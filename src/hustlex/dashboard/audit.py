@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from hustlex.core.op import AsyncDriver
 from hustlex.dashboard.operators import Operator
-from hustlex.people.notes import AuditEntry, Phase, entry, note, notes
+from hustlex.people.notes import AuditEntry, Phase, ended, entry, note, notes
+
+_MOST_BETWEEN = 100
 
 
 class Audit:
@@ -26,3 +28,8 @@ class Audit:
     ) -> list[AuditEntry]:
         """Entries, newest first. before: the id after which to go on. since_ms, until_ms: Unix times."""
         return await self._driver.run(notes(self._prefix, before, count, since_ms, until_ms))
+
+    async def ended(self, after: str) -> set[str]:
+        """Acts whose end stands among the hundred entries just after this one."""
+        found = await self._driver.run(ended(self._prefix, after, _MOST_BETWEEN))
+        return set(found)

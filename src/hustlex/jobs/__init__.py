@@ -42,6 +42,7 @@ from hustlex.jobs.inspect.types import (
     Cancellation,
     DayStats,
     EnqueueEvent,
+    FoundEvents,
     FoundGroups,
     GroupInfo,
     NeverRuns,
@@ -76,7 +77,7 @@ from hustlex.jobs.types import (
 )
 from hustlex.jobs.wire import TaskMessage
 from hustlex.jobs.workflow.graph import StepStatus, WorkflowGraph, WorkflowStep
-from hustlex.jobs.workflow.plan import OpenStep, Started, StepName
+from hustlex.jobs.workflow.plan import FoundSteps, OpenStep, Started, StepName
 
 __all__ = [
     "RESULT",
@@ -105,8 +106,10 @@ __all__ = [
     "ErrorGroup",
     "Explanation",
     "Failed",
+    "FoundEvents",
     "FoundGroups",
     "FoundParked",
+    "FoundSteps",
     "FoundTasks",
     "Gone",
     "GroupInfo",

@@ -144,6 +144,15 @@ def notes(
     )  # fmt: skip
 
 
+def ended(prefix: str, after: str, count: int) -> Op[list[str]]:
+    """Of the entries that were written down just after this one: ids of the acts whose end they tell."""
+    key = audit_key(prefix)
+    return command(
+        "console.notes", Effect.READ, "XRANGE", key, f"({after}", "+", "COUNT", count, keys=(key,),
+        decode=lambda reply: [entry.fields["of"] for entry in _entries(reply) if "of" in entry.fields],
+    )  # fmt: skip
+
+
 def audit_key(prefix: str) -> str:
     """The stream's key."""
     return f"{prefix}console:{{audit}}"

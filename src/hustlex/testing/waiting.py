@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from inspect import Parameter, signature
 from typing import Any, Protocol
@@ -11,15 +12,17 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.core.answer.aio import answering
+from hustlex.errors import NotFound
 from hustlex.jobs.api import Jobs
 from hustlex.jobs.define.tasks import Task
 from hustlex.jobs.inspect.types import TaskInfo
 from hustlex.jobs.inspector import Inspector
+from hustlex.jobs.search.query import Query, of_place
 from hustlex.jobs.types import PayloadError, State
 
 WAITING = (State.PENDING, State.SCHEDULED, State.AGGREGATING)
 """Accepted and not begun."""
-_PAGE = 1_000
+_FIRST, _PAGE = 1_000, 500
 _SECOND = timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -108,15 +111,25 @@ async def assert_enqueued(
 
 
 async def _all(inspector: Inspector, queue: str, state: State) -> list[TaskInfo]:
-    """Every page of a state, and of every group."""
+    """All of a state, and of every group; those behind the first thousand as a search finds them."""
     groups = [group.name for group in await inspector.groups(queue)] if state is State.AGGREGATING else [""]
     found: list[TaskInfo] = []
     for group in groups:
-        page = 1
-        while some := await inspector.tasks(queue, state, page=page, size=_PAGE, group=group):
-            found += some
-            page += 1
+        first = await inspector.tasks(queue, state, size=_FIRST, group=group)
+        found += first if len(first) < _FIRST else await _searched(inspector, of_place(queue, state, group))
     return found
+
+
+async def _searched(inspector: Inspector, query: Query) -> list[TaskInfo]:
+    found, cursor = list[TaskInfo](), ""
+    while True:
+        page = await inspector.search(query, cursor=cursor, size=_PAGE)
+        found += page.tasks
+        for large in page.unread:
+            with suppress(NotFound):
+                found.append(await inspector.task(large.queue, large.id))
+        if not (cursor := page.cursor):
+            return found
 
 
 def _carries(wanted: Mapping[str, Any], info: TaskInfo, task: Task[..., Any] | str | None) -> bool:

@@ -100,7 +100,8 @@ async def look(
     That an act was begun is told where its end is not.
     """
     log, show = Audit(request.hx.driver, request.hx.prefix), _shown(request)
-    found, ended, looked, cursor, last = list[AuditRow](), set[str](), 0, before, before
+    found, looked, cursor, last = list[AuditRow](), 0, before, before
+    ended = await log.ended(before) if before else set[str]()
     while looked < most:
         count = min(_CHUNK if looked or sought.given else 2 * size + 1, _CHUNK, most - looked)
         entries = await log.newest(cursor, count, *sought.range_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from hustlex.core.cursor import LONGEST
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
 from hustlex.jobs import ScheduleInfo
@@ -42,19 +43,19 @@ async def cron(request: PageRequest) -> PageContent:
 
 async def entry(request: PageRequest) -> PageContent:
     """When one entry fired, and which tasks that made."""
-    entry_id, page = request.params["id"], request.page_number()
+    entry_id, cursor = request.params["id"], request.word("cursor", longest=LONGEST)
     schedule = next((each for each in await request.hx.jobs.schedules.all() if each.id == entry_id), None)
     if not (request.operator.sees_queue(queue_of(schedule)) if schedule else request.operator.sees_all_queues):
         raise NotFound("there is no such entry")
-    events = await request.hx.jobs.inspector.enqueue_events(entry_id, page=page, size=_SIZE)
+    found = await request.hx.jobs.inspector.enqueue_events(entry_id, cursor=cursor, size=_SIZE)
     spec, zone = spec_of(schedule) if schedule else ("", "")
     values = {
         "spec": spec,
         "zone": zone,
         "id": entry_id,
         "schedule": schedule,
-        "events": events,
-        "number": page,
-        "more": len(events) == _SIZE,
+        "events": found.events,
+        "cursor": cursor,
+        "next": found.cursor,
     }
     return PageContent("entry", f"Cron {schedule.name if schedule else entry_id}", values)

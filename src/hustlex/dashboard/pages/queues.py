@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from hustlex.dashboard import latency, timelines
 from hustlex.dashboard.pages.workers import living_servers
+from hustlex.dashboard.paging import page_of
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
 from hustlex.jobs import QueueSummary, Server, State
@@ -16,10 +18,11 @@ _SIZE = 50
 _DAYS = 14
 _GROUPS = 5
 STATES = (State.PENDING, State.ACTIVE, State.SCHEDULED, State.RETRY, State.ARCHIVED, State.COMPLETED)
-_ORDERS: dict[str, Callable[[QueueSummary], Any]] = {
-    "attention": lambda queue: (-queue.orphans, -queue.latency, -queue.unfinished, queue.name),
-    "name": lambda queue: queue.name,
-    "wait": lambda queue: (-queue.latency, queue.name),
+_NEVER = datetime.max.replace(tzinfo=UTC)
+_ORDERS: dict[str, Callable[[QueueSummary], tuple[Any, ...]]] = {
+    "attention": lambda queue: (-queue.orphans, _since(queue), -queue.unfinished, queue.name),
+    "name": lambda queue: (queue.name,),
+    "wait": lambda queue: (_since(queue), queue.name),
     "pending": lambda queue: (-queue.pending, queue.name),
     "failed": lambda queue: (-queue.failed_today, queue.name),
 }
@@ -32,17 +35,14 @@ async def queues(request: PageRequest) -> PageContent:
     servers = await living_servers(request)
     order = request.word("sort", "attention")
     order = order if order in _ORDERS else "attention"
-    ordered, page = sorted(seen, key=_ORDERS[order]), request.page_number()
-    shown = ordered[_SIZE * (page - 1) : _SIZE * page]
-    names = [each.name for each in shown]
+    page = page_of(seen, _ORDERS[order], request.word("cursor"), _SIZE)
+    names = [each.name for each in page.shown]
     values = {
         "recent": dict(zip(names, await inspector.recent(names), strict=True)) if names else {},
-        "rows": [(each, state_of(each, servers), _serving(each.name, servers)) for each in shown],
-        "count": len(seen),
+        "rows": [(each, state_of(each, servers), _serving(each.name, servers)) for each in page.shown],
         "latency": await latency.of_types(request) if request.operator.sees_all_queues else [],
         "order": order,
-        "number": page,
-        "last": max(1, -(-len(seen) // _SIZE)),
+        "list": page,
     }
     return PageContent("queues", "Queues", values)
 
@@ -70,6 +70,11 @@ async def queue(request: PageRequest) -> PageContent:
         "groups": await inspector.error_groups([name], size=_GROUPS),
     }
     return PageContent("queue", f"Queue {name}", values)
+
+
+def _since(queue: QueueSummary) -> float:
+    """Since when its next task waits: unlike how long, that stays while somebody turns pages."""
+    return (queue.waits_since or _NEVER).timestamp()
 
 
 def _serving(name: str, servers: list[Server]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from hustlex.core.cursor import LONGEST as LONGEST_CURSOR
 from hustlex.core.redact import What
 from hustlex.dashboard.attempts import commands_of, gap_of, line_of, spans_of
 from hustlex.dashboard.pages.queues import STATES
@@ -12,12 +13,11 @@ from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.words import short
 from hustlex.errors import NotFound
 from hustlex.jobs import BulkVerb, Cause, Explanation, QueueSummary, State, TaskInfo
-from hustlex.jobs.search.query import LONGEST, Query, Term, TextTest, parse, quoted
+from hustlex.jobs.search.query import LONGEST, of_place, parse, quoted
 
 _SIZE = 50
 _MOST_COMPARED = 20
 """Queues among which the fullest is chosen when none was."""
-_LONGEST_CURSOR = 4_000
 _WORDS_OF_ERROR = 80
 _HIDDEN_STEPS = "It is a step of a workflow and starts when others have succeeded."
 ACTS: dict[State, tuple[str, ...]] = {
@@ -41,7 +41,7 @@ async def tasks(request: PageRequest) -> PageContent:
     typed = request.word("q").strip()
     chosen = None if typed or not names else await _chosen(request, names)
     state = State(request.word("state")) if request.word("state") in [each.value for each in STATES] else State.PENDING
-    query = parse(typed, time.time()) if chosen is None else _of_place(chosen.name, state)
+    query = parse(typed, time.time()) if chosen is None else of_place(chosen.name, state)
     values: dict[str, Any] = {
         "query": query,
         "longest": LONGEST,
@@ -52,7 +52,7 @@ async def tasks(request: PageRequest) -> PageContent:
         "found": None,
         "acts": {each.value: acts for each, acts in ACTS.items()},
         "verbs": [verb.value for verb in BulkVerb],
-        "cursor": request.word("cursor", longest=_LONGEST_CURSOR),
+        "cursor": request.word("cursor", longest=LONGEST_CURSOR),
     }
     if query.terms:
         values["found"] = await inspector.search(
@@ -67,12 +67,6 @@ async def _chosen(request: PageRequest, names: list[str]) -> QueueSummary:
     wanted = [name for name in names if name == request.word("queue")] or names[:_MOST_COMPARED]
     summaries = await request.hx.jobs.inspector.summaries(wanted)
     return max(summaries, key=lambda each: each.unfinished + each.archived)
-
-
-def _of_place(queue: str, state: State) -> Query:
-    """All of one state of one queue, also of one whose name nobody could type."""
-    terms = (Term("state", ":", (state,)), Term("queue", "=", (TextTest(queue, "equal", False),)))
-    return Query(f"state:{state.value} queue={quoted(queue)}", time.time(), terms)
 
 
 async def _sought(request: PageRequest, task_id: str) -> PageContent:

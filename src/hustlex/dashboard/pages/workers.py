@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from hustlex.dashboard.paging import page_of
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.jobs import RunningTask, Server, Vitals
 
@@ -16,18 +17,16 @@ _MOST_RUNNING = 100
 
 async def workers(request: PageRequest) -> PageContent:
     """Living processes, 30 a page, and what runs longest on them."""
-    page = request.page_number()
-    living = sorted(await living_servers(request), key=lambda server: (server.host, server.pid, server.id))
-    shown = living[_SIZE * (page - 1) : _SIZE * page]
-    busy = {server.id for server in shown if server.active_worker_count}
+    cursor = request.word("cursor")
+    page = page_of(await living_servers(request), lambda each: (each.host, each.pid, each.id), cursor, _SIZE)
+    busy = {server.id for server in page.shown if server.active_worker_count}
     servers = await living_servers(request, busy) if busy else []
     running = [(task, server) for server in servers for task in server.running]
     running.sort(key=lambda pair: pair[0].started_at)
     values = {
-        "servers": [_counted(server, servers, request) for server in shown],
-        "count": len(living),
-        "number": page,
-        "last": max(1, -(-len(living) // _SIZE)),
+        "servers": [_counted(server, servers, request) for server in page.shown],
+        "list": page,
+        "cursor": cursor,
         "running": [_row(task, server) for task, server in running[:_MOST_RUNNING]],
         "more": max(0, len(running) - _MOST_RUNNING),
     }

@@ -28,14 +28,14 @@ ACTS = {
 
 async def workflows(request: PageRequest) -> PageContent:
     """Steps that others wait for, and where each is."""
-    page = request.page_number()
-    steps = await request.hx.jobs.inspector.open_steps(page=page, size=_SIZE)
+    cursor = request.cursor()
+    found = await request.hx.jobs.inspector.open_steps(cursor=cursor, size=_SIZE)
     seen = [
         (step, [each for each in step.followed_by if request.operator.sees_queue(each.queue)])
-        for step in steps
+        for step in found.steps
         if request.operator.sees_queue(step.queue)
     ]
-    return PageContent("workflows", "Workflows", {"steps": seen, "number": page, "more": len(steps) == _SIZE})
+    return PageContent("workflows", "Workflows", {"steps": seen, "cursor": cursor, "next": found.cursor})
 
 
 async def workflow(request: PageRequest) -> PageContent:

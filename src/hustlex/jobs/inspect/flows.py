@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,8 +12,7 @@ from hustlex.core.op import Batch, Flow, Op, Part, do
 from hustlex.errors import Conflict, Error, NotFound
 from hustlex.jobs import keys, lookup
 from hustlex.jobs.inspect import change, fleet, ops
-from hustlex.jobs.inspect.types import EnqueueEvent, PeriodicInfo, QueueSummary, RunningTask, Server
-from hustlex.jobs.lease import maintain
+from hustlex.jobs.inspect.types import PeriodicInfo, QueueSummary, RunningTask, Server
 from hustlex.jobs.lease.heartbeat import ServedTypes
 from hustlex.jobs.lease.vitals import Vitals
 from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, ServerInfo, WorkerInfo, decode_task, encode_task
@@ -25,9 +24,6 @@ _TOGETHER = 100
 """Others wait while a call runs: 100 summaries take about a millisecond."""
 _TOGETHER_THERE = 250
 """Of a cluster, where most lie elsewhere, which costs little."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LEAST_US = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
-_MOST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 def of_queue(queue: str, op: Op[T]) -> Flow[T]:
@@ -98,17 +94,9 @@ def scheduler_entries(now_ms: int) -> Flow[list[PeriodicInfo]]:
     return [_entry(entry) for entry in sorted(found, key=lambda entry: entry.spec)]
 
 
-def enqueue_events(entry_id: str, page: int, size: int) -> Flow[list[EnqueueEvent]]:
-    """Firings of one entry, newest first."""
-    lookup.check_page(page, size)
-    first = size * (page - 1)
-    found = yield from do(fleet.events(entry_id, first, first + size - 1))
-    return [EnqueueEvent(event.task_id, _EPOCH + _since(event.enqueue_time_ns)) for event in found]
-
-
 def summaries(queues: Sequence[str], now_ms: int) -> Flow[list[QueueSummary]]:
     """Each queue's summary, in the order given."""
-    if len(queues) > 1 and (yield from do(maintain.clustered())):
+    if len(queues) > 1 and (yield from do(lookup.clustered())):
         return (yield from _node_by_node(queues, now_ms))
     return (yield from _each(lambda names: ops.summaries(names, now_ms), _cut(queues, _TOGETHER)))
 
@@ -136,7 +124,7 @@ def _cut(things: Sequence[T], size: int) -> list[Sequence[T]]:
 
 def in_chunks(make: Callable[[Sequence[Any]], Op[list[T]]], things: Sequence[Any]) -> Flow[list[T]]:
     """What calls with keys of several slots answer, a hundred in each; in a cluster, which forbids it, one."""
-    apart = len(things) > 1 and (yield from do(maintain.clustered()))
+    apart = len(things) > 1 and (yield from do(lookup.clustered()))
     size = 1 if apart else _TOGETHER
     return (yield from _each(make, _cut(things, size)))
 
@@ -163,7 +151,7 @@ def _server(info: ServerInfo, running: list[RunningTask], served: ServedTypes | 
         queues=info.queues,
         strict_priority=info.strict_priority,
         status=info.status,
-        started_at=_EPOCH + _since(info.start_time_ns),
+        started_at=fleet.moment(info.start_time_ns),
         active_worker_count=info.active_worker_count,
         running=tuple(running),
         served=served,
@@ -177,7 +165,7 @@ def _running(worker: WorkerInfo) -> RunningTask:
         worker.task_type,
         worker.queue,
         worker.task_payload,
-        _EPOCH + _since(worker.start_time_ns),
+        fleet.moment(worker.start_time_ns),
         _moment(worker.deadline_ns),
     )
 
@@ -196,9 +184,4 @@ def _entry(entry: SchedulerEntry) -> PeriodicInfo:
 
 def _moment(nanoseconds: int) -> datetime | None:
     """None for "never", written as year 1 by Go and left out (0) by others."""
-    return None if nanoseconds in (0, NEVER_NS) else _EPOCH + _since(nanoseconds)
-
-
-def _since(nanoseconds: int) -> timedelta:
-    """Bounded to Python's calendar: a foreign process may have written anything."""
-    return timedelta(microseconds=min(max(nanoseconds // 1_000, _LEAST_US), _MOST_US))
+    return None if nanoseconds in (0, NEVER_NS) else fleet.moment(nanoseconds)

@@ -13,7 +13,7 @@ from hustlex.core.op import Op, Reply
 from hustlex.errors import Misuse, NotFound
 from hustlex.jobs.inspect.types import DayStats, FoundGroups, GroupInfo, QueueInfo, QueueSummary, TaskInfo
 from hustlex.jobs.keys import QueueKeys, addressed, queue_keys
-from hustlex.jobs.lookup import check_page
+from hustlex.jobs.lookup import page_size, scan_cursor
 from hustlex.jobs.types import State
 from hustlex.jobs.wire import WireError, decode_task
 
@@ -33,7 +33,7 @@ _ROW = 6
 """Values per task in the answers of list_tasks and show_task."""
 _SUMMED = len(QueueSummary.__struct_fields__) - 1
 _ELSEWHERE = -1
-_MOST_SCANNED, _LONGEST_CURSOR = 100, 20
+_MOST_SCANNED = 100
 _LISTS = (State.PENDING, State.ACTIVE)
 
 
@@ -87,21 +87,16 @@ def groups(name: str) -> Op[list[GroupInfo]]:
 
 def scan_groups(name: str, cursor: str, size: int) -> Op[FoundGroups]:
     """Some groups, with when the first and the last of their tasks came. size: 1 to 100, about. Raises Misuse."""
-    check.text("cursor", cursor, blank=True)
-    digits = cursor.isascii() and cursor.isdecimal() and len(cursor) <= _LONGEST_CURSOR
-    if cursor and not (digits and int(cursor) < 2**64):
-        raise Misuse("a cursor is what the page before answered", hint="pass its cursor, or leave it out")
     q = queue_keys(name)
-    args = (q.group_prefix, cursor or "0", check.whole("size", size, 1, _MOST_SCANNED))
+    args = (q.group_prefix, scan_cursor(cursor), check.whole("size", size, 1, _MOST_SCANNED))
     return _SCAN_GROUPS.op((q.groups, q.aggregation_sets), args, _scanned)
 
 
-def tasks(name: str, state: State, page: int, size: int, group: str, now_ms: int) -> Op[list[TaskInfo]]:
-    """One page. page from 1, size 1 to 1000. Undecodable tasks are left out."""
-    check_page(page, size)
+def tasks(name: str, state: State, size: int, group: str, now_ms: int) -> Op[list[TaskInfo]]:
+    """The first so many, 1 to 1000. Undecodable tasks are left out."""
+    count = page_size(size)
     q, state = queue_keys(name), stated(state)
-    first = size * (page - 1)
-    args = (now_ms, q.task_prefix, kind(state), first, first + size - 1)
+    args = (now_ms, q.task_prefix, kind(state), count)
     return _LIST.op((place(q, state, group), q.lease), args, partial(_page, state))
 
 
@@ -143,6 +138,8 @@ def _counted(kind: type[Counted], name: str, reply: Reply) -> Counted:
     info: dict[str, Any] = dict(zip(kind.__struct_fields__, values, strict=True))
     info["paused"], info["latency"] = bool(info["paused"]), timedelta(milliseconds=info["latency"])
     info["limit"] = None if info["limit"] < 0 else info["limit"]
+    if "waits_since" in info:
+        info["waits_since"] = _moment(info["waits_since"] / 1000)
     return kind(**info)
 
 

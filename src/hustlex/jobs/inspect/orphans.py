@@ -95,9 +95,7 @@ def _counts(queues: list[str]) -> Flow[dict[str, int]]:
 
 def _next(queues: list[str], now_ms: int) -> Flow[dict[str, list[TaskInfo]]]:
     states = (State.PENDING, State.SCHEDULED, State.RETRY)
-    pages = yield from _answers(
-        inspect.tasks(queue, state, 1, _LOOK, "", now_ms) for queue in queues for state in states
-    )
+    pages = yield from _answers(inspect.tasks(queue, state, _LOOK, "", now_ms) for queue in queues for state in states)
     found: dict[str, list[TaskInfo]] = {}
     for number, page in enumerate(pages):
         found.setdefault(queues[number // len(states)], []).extend(page or [])

@@ -9,15 +9,16 @@ import msgspec
 from hustlex.core import check
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Flow, Op, Reply, command, do
-from hustlex.errors import Conflict, Misuse, NotFound
+from hustlex.errors import Conflict, NotFound
 from hustlex.jobs.inspect.act import acted
 from hustlex.jobs.keys import addressed, parked, queue_keys
+from hustlex.jobs.lookup import scan_cursor
 from hustlex.jobs.wire import WireError, decode_task
 
 _SCAN = load("hustlex.jobs", "inspect/scan_parked")
 _UNPARK = load("hustlex.jobs", "inspect/unpark")
 
-_MOST_AT_ONCE, _LONGEST_CURSOR = 100, 20
+_MOST_AT_ONCE = 100
 _BEGIN = 8_192
 """Bytes of a message that are told."""
 
@@ -54,11 +55,7 @@ class FoundParked(msgspec.Struct, frozen=True):
 
 def scan(queue: str, cursor: str, size: int) -> Op[FoundParked]:
     """size: 1 to 100, about. Raises Misuse."""
-    check.text("cursor", cursor, blank=True)
-    digits = cursor.isascii() and cursor.isdecimal() and len(cursor) <= _LONGEST_CURSOR
-    if cursor and not (digits and int(cursor) < 2**64):
-        raise Misuse("a cursor is what the page before answered", hint="pass its cursor, or leave it out")
-    args = (cursor or "0", check.whole("size", size, 1, _MOST_AT_ONCE), _BEGIN)
+    args = (scan_cursor(cursor), check.whole("size", size, 1, _MOST_AT_ONCE), _BEGIN)
     return _SCAN.op((parked(queue_keys(queue)),), args, _found)
 
 

@@ -150,6 +150,8 @@ class QueueSummary(msgspec.Struct, frozen=True):
     """Of unfinished tasks, see ``Jobs.limit_queue``; None = none."""
     quarantined: int
     """Messages set aside because nobody could read them."""
+    waits_since: datetime | None
+    """When the next pending task became pending; None = none waits."""
 
     @property
     def unfinished(self) -> int:
@@ -236,3 +238,10 @@ class EnqueueEvent(msgspec.Struct, frozen=True):
 
     task_id: str
     at: datetime
+
+
+class FoundEvents(msgspec.Struct, frozen=True):
+    """A page of an entry's firings, newest first. cursor: where the next page begins, "" = this is the last."""
+
+    events: tuple[EnqueueEvent, ...]
+    cursor: str

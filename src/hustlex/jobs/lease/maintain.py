@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hustlex.core.lua import load
-from hustlex.core.op import Effect, Op, Reply, command
+from hustlex.core.op import Op, Reply
 from hustlex.jobs.keys import QueueKeys, due, owners
 from hustlex.jobs.lease.record import QueueMeasure
 
@@ -87,11 +87,6 @@ def _measured(reply: Reply) -> list[Outlook]:
     starts = range(2, len(reply), 14)
     measures = [QueueMeasure(*map(int, reply[i + 10 : i + 14])) for i in starts]
     return [Outlook(*(reply[1], *reply[i : i + 10], seen)) for i, seen in zip(starts, measures, strict=True)]
-
-
-def clustered() -> Op[bool]:
-    """Whether the server is part of a cluster."""
-    return command("jobs.clustered", Effect.READ, "INFO", "cluster", decode=lambda reply: b"cluster_enabled:1" in reply)
 
 
 def forward(queue: QueueKeys, now_ms: int) -> Op[Forwarded]:

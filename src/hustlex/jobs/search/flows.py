@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
+from hustlex.core.cursor import sealed
 from hustlex.core.op import Flow, do
 from hustlex.jobs.inspect import ops as inspect
 from hustlex.jobs.inspect.types import QueueSummary, TaskInfo
 from hustlex.jobs.search import ops
-from hustlex.jobs.search.marks import Mark, Stop, about, opened, sealed
+from hustlex.jobs.search.marks import Mark, Stop, about, opened
 from hustlex.jobs.search.match import View, matches
 from hustlex.jobs.search.ops import Candidate
 from hustlex.jobs.search.plan import SearchPlan, TaskPlace, plan

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 
 import msgspec
 
-from hustlex.core import check
+from hustlex.core import cursor as cursors
 from hustlex.errors import Misuse
 
-LONGEST_CURSOR = 4_000
 MOST_ANCHORS = 24
 _LONGEST_ANCHORS = 1_000
 _SCORE = re.compile(rb"-?\d{1,20}(\.\d{1,20})?(e[+-]?\d{1,3})?|-?inf")
@@ -47,26 +45,16 @@ def about(query: str) -> bytes:
     return hashlib.blake2b(query.encode("utf-8", "replace"), digest_size=6).digest()
 
 
-def sealed(stop: Stop) -> str:
-    """As text for an address."""
-    return urlsafe_b64encode(msgspec.msgpack.encode(stop)).decode().rstrip("=")
-
-
 def opened(cursor: object, query: str, kinds: Sequence[str]) -> Stop | None:
     """Where to go on; None for "". kinds: of the places. Raises Misuse for what was not given out for this query."""
-    text = check.text("cursor", cursor, longest=LONGEST_CURSOR, blank=True)
-    if not text:
+    stop = cursors.opened(cursor, Stop)
+    if stop is None:
         return None
-    try:
-        raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-        stop = msgspec.msgpack.decode(raw, type=Stop)
-    except (ValueError, msgspec.MsgspecError):
-        raise Misuse("cursor was not given out by a search", hint="begin anew, without one") from None
     if stop.about != about(query):
         raise Misuse("cursor is another search's", hint="begin anew, without one")
     fits = any(_sound(stop.mark, kind) for kind in kinds[stop.place : stop.place + 1]) if stop.mark else True
     if not (0 <= stop.place < 100 and fits):
-        raise Misuse("cursor was not given out by a search", hint="begin anew, without one")
+        raise cursors.strange()
     return stop
 
 

@@ -160,6 +160,14 @@ def whole(text: object, now_s: float) -> Query:
     return found
 
 
+def of_place(queue: str, state: State, group: str = "") -> Query:
+    """All of one state of one queue, also of one whose name nobody could type. group: for AGGREGATING."""
+    named = [(name, text) for name, text in (("queue", queue), ("group", group)) if text]
+    terms = (Term(name, "=", (TextTest(text, "equal", False),)) for name, text in named)
+    text = " ".join((f"state:{state.value}", *(f"{name}={quoted(text)}" for name, text in named)))
+    return Query(text, 0.0, (Term("state", ":", (state,)), *terms))
+
+
 def error_like(group: ErrorGroup) -> ErrorLike:
     """What the failures of a group say: the class, and the longest run of what they say in the same words."""
     same = max(_LEFT_OUT.split(group.message), key=len).strip()

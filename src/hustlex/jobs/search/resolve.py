@@ -13,7 +13,7 @@ from hustlex.errors import Error
 from hustlex.jobs.inspect import errors, fleet
 from hustlex.jobs.inspect import flows as inspection
 from hustlex.jobs.inspect.errors import MOST_LISTED, MOST_QUEUES, ErrorGroup
-from hustlex.jobs.inspect.types import Server
+from hustlex.jobs.inspect.types import FoundEvents, Server
 from hustlex.jobs.lease.record import MOST_GROUPS
 from hustlex.jobs.schedule.periodic import entry_id
 from hustlex.jobs.search.query import ErrorLike, Query, TaskName, Term, TextTest, error_like
@@ -56,8 +56,8 @@ def _of_entries(term: Term, _: Collection[str], __: int) -> Flow[tuple[TaskName,
     """The last tasks that periodic entries made: by name, or by the id that Asynq's tools show."""
     texts = [test.text for test in term.values if isinstance(test, TextTest)]
     ids = [name for text in texts for name in (entry_id(text), text)]
-    answers = yield from all_of([fleet.events(name, 0, MOST_IDS - 1) for name in ids])
-    fired = sorted((event for events in answers for event in events), key=lambda event: -event.enqueue_time_ns)
+    answers: list[FoundEvents] = yield from all_of([fleet.events(name, "", MOST_IDS) for name in ids])
+    fired = sorted((event for found in answers for event in found.events), key=lambda event: event.at, reverse=True)
     return tuple(dict.fromkeys(TaskName(event.task_id, None) for event in fired))[:MOST_IDS]
 
 

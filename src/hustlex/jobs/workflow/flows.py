@@ -13,14 +13,25 @@ import msgspec
 
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.errors import Conflict, Error
+from hustlex.jobs import lookup
 from hustlex.jobs.checks import declared
 from hustlex.jobs.enqueue import ops as enqueue
 from hustlex.jobs.enqueue.job import Workflow
 from hustlex.jobs.enqueue.known import KnownQueues
-from hustlex.jobs.lookup import check_page
 from hustlex.jobs.types import PayloadError, State
 from hustlex.jobs.workflow import ops
-from hustlex.jobs.workflow.plan import Link, OpenStep, Planted, Started, StepName, compose, latest_ms, life_s, plant
+from hustlex.jobs.workflow.plan import (
+    FoundSteps,
+    Link,
+    OpenStep,
+    Planted,
+    Started,
+    StepName,
+    compose,
+    latest_ms,
+    life_s,
+    plant,
+)
 
 SOON_S = 2
 """Until the next look at a step that Python workers may be running, or Go's."""
@@ -202,18 +213,22 @@ class _Move:
         self.done.errors.append(error)
 
 
-def open_steps(page: int, size: int) -> Flow[list[OpenStep]]:
-    """A page of the steps that others wait for. page from 1, size 1 to 1000."""
-    check_page(page, size)
-    first = size * (page - 1)
-    names = yield from do(ops.page(first, first + size - 1))
-    chunks = list(ops.by_queue(names))
-    answers = yield from _all(ops.look(chunk) for chunk in chunks)
-    found: dict[StepName, ops.Look] = {}
-    for chunk, answer in zip(chunks, answers, strict=True):
-        found.update(zip(chunk, answer, strict=True))
-    return [
+def open_steps(cursor: str, size: int) -> Flow[FoundSteps]:
+    """Some of the steps that others wait for. size: about so many, 1 to 1000."""
+    left, names = yield from do(ops.scan(cursor, size))
+    looks = yield from _looks(names)
+    found = (
         OpenStep(name.queue, name.id, look.state, tuple(StepName(link.queue, link.id) for link in look.then))
-        for name in names
-        if (look := found[name]).phase
-    ]
+        for name, look in looks
+        if look.phase
+    )
+    return FoundSteps(tuple(found), left)
+
+
+def _looks(names: Sequence[StepName]) -> Flow[list[tuple[StepName, ops.Look]]]:
+    """A hundred in a call; of a cluster, those of one queue."""
+    chunks = list(ops.by_queue(names))
+    if len(chunks) > 1 and not (yield from do(lookup.clustered())):
+        chunks = [list(names[n : n + ops.MOST]) for n in range(0, len(names), ops.MOST)]
+    answers = yield from _all(ops.look(chunk) for chunk in chunks)
+    return [pair for chunk, answer in zip(chunks, answers, strict=True) for pair in zip(chunk, answer, strict=True)]

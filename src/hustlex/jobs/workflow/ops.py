@@ -11,6 +11,7 @@ from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
 from hustlex.jobs.enqueue.placeholders import Slots
 from hustlex.jobs.keys import queue_keys, step_record
+from hustlex.jobs.lookup import page_size, scan_cursor
 from hustlex.jobs.types import State
 from hustlex.jobs.workflow.plan import LIFE_S, Link, Planted, StepName, links
 
@@ -140,12 +141,16 @@ def _taken(reply: Reply) -> Taken:
     return Taken([name for name, _ in rows], frozenset(name for name, missing in rows if missing), reply[1])
 
 
-def page(first: int, last: int) -> Op[list[StepName]]:
-    """Steps that others wait for, in the order in which they will be looked at."""
-    words = ("ZRANGE", OPEN, first, last)
-    return command(
-        "jobs.open_steps", Effect.READ, *words, keys=(OPEN,), decode=lambda reply: [_name(member) for member in reply]
-    )
+def scan(cursor: str, size: int) -> Op[tuple[str, list[StepName]]]:
+    """Some steps that others wait for, and where to go on, "" = nowhere. Raises Misuse."""
+    words = ("ZSCAN", OPEN, scan_cursor(cursor), "COUNT", page_size(size))
+    return command("jobs.open_steps", Effect.READ, *words, keys=(OPEN,), decode=_scanned)
+
+
+def _scanned(reply: Reply) -> tuple[str, list[StepName]]:
+    cursor, pairs = reply
+    names = [_name(member) for member in pairs[::2]]
+    return "" if cursor == b"0" else bytes(cursor).decode(), sorted(names)
 
 
 def by_queue(names: Sequence[StepName]) -> Iterator[list[StepName]]:

@@ -73,6 +73,13 @@ class OpenStep(msgspec.Struct, frozen=True):
     followed_by: tuple[StepName, ...]
 
 
+class FoundSteps(msgspec.Struct, frozen=True):
+    """A page of open steps, in no order. cursor: where the next page begins, "" = this is the last."""
+
+    steps: tuple[OpenStep, ...]
+    cursor: str
+
+
 class Link(msgspec.Struct, frozen=True, array_like=True):
     """From a step to one that waits for it. index: which of those it waits for this one is, from 0."""
 

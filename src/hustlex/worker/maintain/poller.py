@@ -7,6 +7,7 @@ from typing import Any
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
+from hustlex.jobs import lookup
 from hustlex.jobs.lease import maintain
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.execute.executor import Executor
@@ -58,7 +59,7 @@ class Poller(Service):
     async def tick(self) -> float:
         """Look at every queue; in an idle cluster at the next one."""
         if not self._groups:
-            apart = await self._driver.run(maintain.clustered())
+            apart = await self._driver.run(lookup.clustered())
             self._groups = [[queue] for queue in self._queues] if apart else [self._queues]
         idle = not self._lively and self._executor.quiet_s() > _QUIET_S
         chosen = [self._next()] if idle else self._groups

@@ -1,13 +1,12 @@
--- jobs.list_tasks: one page of a list (next to run, or longest active, first) or of a sorted set (lowest score first).
+-- jobs.list_tasks: the first of a list (next to run, or longest active) or of a sorted set (lowest score).
 -- EFFECT read
 -- KEYS source   any    asynq:{<queue>}:<state>, or of a group: list or zset of task ids
 -- KEYS lease    zset   asynq:{<queue>}:lease
--- TOUCHES asynq:{<queue>}:t:<id> of the page
+-- TOUCHES asynq:{<queue>}:t:<id> of those
 -- ARGV now_ms   int    0: the server's clock
 -- ARGV tasks    text   asynq:{<queue>}:t:
 -- ARGV kind     text   list or zset
--- ARGV first    int    position of the page's first task, from 0
--- ARGV last     int
+-- ARGV count    int    how many, 1 or more
 -- REPLY {1, now_ms, rows}  per task: message, result ("" none), score (0 in a list), 1 if its lease is over, crashes,
 --                          parked_at (Unix second, 0 never)
 -- @include clock
@@ -28,10 +27,10 @@ local function add(id, score)
 end
 
 if kind == 'list' then
-  local ids = redis.call('LRANGE', source, -last - 1, -first - 1)
+  local ids = redis.call('LRANGE', source, -count, -1)
   for n = #ids, 1, -1 do add(ids[n], '0') end
 else
-  local pairs_ = redis.call('ZRANGE', source, first, last, 'WITHSCORES')
+  local pairs_ = redis.call('ZRANGE', source, 0, count - 1, 'WITHSCORES')
   for n = 1, #pairs_, 2 do add(pairs_[n], pairs_[n + 1]) end
 end
 return reply

@@ -8,8 +8,8 @@
 -- ARGV now_ms     int    0: the server's clock
 -- ARGV apart      int    1: some may lie on other nodes than the one that is asked
 -- ARGV prefixes... text  asynq:{<queue>}: of each
--- REPLY {1, numbers...}  16 of each queue, in the order of QueueSummary; latency in ms, limit -1 = none; the first is -1:
---                        the queue lies elsewhere
+-- REPLY {1, numbers...}  17 of each queue, in the order of QueueSummary; latency in ms, limit -1 = none, since when the next
+--                        waits in Unix ms, 0 = none; the first is -1: the queue lies elsewhere
 -- @include clock
 -- @include fields
 -- @include utc_day
@@ -38,13 +38,14 @@ local function count(prefix)
   add(redis.pcall('ZCOUNT', prefix .. 'lease', '-inf', math.floor(now / 1000)))
   add(redis.pcall('GET', prefix .. 'x:limit'), -1)
   add(redis.pcall('HLEN', prefix .. 'x:parked'))
+  add(string.format('%.0f', (since or 0) / 1000000))
 end
 
 for i = 3, #ARGV do
   local elsewhere = apart == '1' and type(redis.pcall('EXISTS', ARGV[i] .. 'paused')) == 'table'
   if elsewhere then
     add(-1)
-    for _ = 2, 16 do add(0) end
+    for _ = 2, 17 do add(0) end
   else count(ARGV[i]) end
 end
 return reply
