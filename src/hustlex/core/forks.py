@@ -27,5 +27,21 @@ def _notify_watched() -> None:
         owner.forked()
 
 
+def end_copy(own: int, fault: BaseException | None = None, *, waits: bool = False) -> None:
+    """End this process at once when it is not ``own``: a copy that the application's code forked and came back in. It
+    has our connections and our event loop's files, and would go on as a second worker.
+
+    Its exit code: 0, or 1 when it raised this or waits for what never comes, or what it wished for.
+    """
+    if os.getpid() != own:
+        os._exit(1 if waits else 0 if fault is None else _code_of(fault))
+
+
+def _code_of(fault: BaseException) -> int:
+    exits = fault.__cause__ if type(fault) is RuntimeError else fault
+    wish = exits.code if issubclass(type(exits), SystemExit) else 1  # type: ignore[union-attr]
+    return wish & 0xFF if isinstance(wish, int) else int(wish is not None)
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_notify_watched)

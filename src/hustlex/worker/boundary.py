@@ -7,6 +7,7 @@ would end the part of the worker that called.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 from hustlex.core import check
 from hustlex.core.faults import as_exception
+from hustlex.core.forks import end_copy
 from hustlex.errors import Misuse
 
 T = TypeVar("T")
@@ -22,10 +24,14 @@ T = TypeVar("T")
 
 def ask(function: Callable[..., T], *args: Any) -> T:
     """Call a plain function."""
+    own = os.getpid()
     try:
-        return function(*args)
+        found = function(*args)
     except BaseException as fault:  # noqa: BLE001 - see above
+        end_copy(own, fault)
         raise as_exception(fault)  # noqa: B904 - it is the same one, mostly
+    end_copy(own)
+    return found
 
 
 async def contained(call: Callable[[], Awaitable[T]]) -> T:
@@ -41,16 +47,19 @@ async def _awaited(call: Callable[[], Awaitable[T]]) -> T:
 @coroutine
 def _driven(steps: Any) -> Generator[Any, Any, Any]:
     """By hand, because only the hand that throws knows whether GeneratorExit came from outside."""
-    step, value = steps.send, None
+    own, step, value = os.getpid(), steps.send, None
     while True:
         try:
             wanted = step(value)
         except StopIteration as end:
+            end_copy(own)
             return end.value
         except BaseException as fault:
+            end_copy(own, fault)
             if isinstance(fault, asyncio.CancelledError) and is_cancelled():
                 raise
             raise as_exception(fault)  # noqa: B904 - it is the same one, mostly
+        end_copy(own, waits=True)
         try:
             step, value = steps.send, (yield wanted)
         except GeneratorExit:

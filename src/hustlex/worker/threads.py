@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import os
 import queue
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from hustlex.core.faults import as_exception
+from hustlex.core.forks import end_copy
 
 _Work = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
@@ -49,6 +51,7 @@ class Threads:
         self._lost += future.cancelled()
 
     def _serve(self) -> None:
+        own = os.getpid()
         while (work := self._work.get()) is not None:
             function, loop, future = work
             result, error = None, None
@@ -56,6 +59,7 @@ class Threads:
                 result = function()
             except BaseException as fault:  # noqa: BLE001 - handed to the caller
                 error = fault
+            end_copy(own, error)
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(self._deliver, future, result, error)
             del work, function, future, result, error

@@ -8,6 +8,7 @@ and another takes the next job. Each handler has its own copy of the context var
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from types import coroutine
 from typing import Any, cast
 
 from hustlex.core.faults import as_exception, loggable
+from hustlex.core.forks import end_copy
 from hustlex.core.logs import logger
 from hustlex.jobs.define.signals import RevokeTask, SkipRetry, is_or_follows
 from hustlex.jobs.wire import TaskMessage
@@ -92,6 +94,7 @@ class Executor:
         self._fed_at = monotonic()
         self._broke_at = self._sampled_at = float("-inf")
         self._turns = 0.0
+        self._process = 0
 
     @property
     def full(self) -> bool:
@@ -180,6 +183,7 @@ class Executor:
             self._add()
 
     def _add(self) -> None:
+        self._process = self._process or os.getpid()
         task = asyncio.get_running_loop().create_task(self._run(), name="hustlex runner")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -217,6 +221,7 @@ class Executor:
             hand[0] = job
             self.begun_at = began
             waited, error = self._begin(job, began)
+            end_copy(self._process, error, waits=waited is not None)
             if waited is not None:
                 if monotonic() - began > BLOCK_S:
                     self._on_block(job.message, monotonic() - began)
@@ -297,10 +302,14 @@ class Executor:
                 returned = end.value
                 break
             except BaseException as fault:  # noqa: BLE001 - a failed attempt
+                end_copy(self._process, fault)
                 raise as_exception(fault)  # noqa: B904 - it is the same one, mostly
+            else:
+                end_copy(self._process, waits=True)
             finally:
                 if monotonic() - began > BLOCK_S:
                     self._on_block(job.message, monotonic() - began)
+        end_copy(self._process)
         if returned is None:
             return
         rest, error = self._returned(job, returned, context)
