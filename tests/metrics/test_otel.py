@@ -19,8 +19,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from hustlex.app import HustleX
+from hustlex.core.op import Effect, Op, command
 from hustlex.core.telemetry import Combined
-from hustlex.errors import Misuse, Unsuccessful
+from hustlex.errors import Misuse, Refused, Unsuccessful
 from hustlex.jobs import Duplicate, Job, Retry, Tasks
 from hustlex.jobs.wire import decode_task
 from hustlex.metrics import Metrics
@@ -177,10 +178,33 @@ def test_blocking_rooms_have_spans_and_calls_are_sampled(url: str, traces: Trace
     assert (call.kind, room.kind) == (SpanKind.CLIENT, SpanKind.INTERNAL)
     assert call.parent is not None and call.parent.span_id == span_of(room)
     place = {"server.address": urlsplit(url).hostname, "server.port": urlsplit(url).port}
-    assert dict(call.attributes or {}) == {"db.system.name": "redis", "db.query.summary": "pins.reset"} | place
+    sent = {"db.operation.name": "EVALSHA", "db.stored_procedure.name": "pins.reset"}
+    assert dict(call.attributes or {}) == {"db.system.name": "redis", "db.query.summary": "pins.reset"} | sent | place
     assert dict(room.attributes or {}) == {"hustlex.room": "pins", "hustlex.outcome": "bool"}
     assert bad.status.status_code is StatusCode.ERROR and (bad.attributes or {})["error.type"] == "Misuse"
     assert good is room
+
+
+async def test_a_span_says_what_was_sent_and_how_it_was_refused(url: str, traces: Traces, raw: redis.Redis) -> None:
+    raw.rpush("list", "x")
+
+    def get(name: str, key: str = "list") -> Op[object]:
+        return command(name, Effect.READ, "GET", key, keys=(key,), decode=bool)
+
+    hook = OpenTelemetry(tracer_provider=traces.provider, calls=1)
+    async with HustleX(url, timeout=PATIENCE, hook=hook) as hx:
+        with pytest.raises(Refused):
+            await hx.driver.run(get("test.one"))
+        await hx.driver.run_many([get("test.two"), get("test.two", "other")])
+        strlen = command("test.length", Effect.READ, "STRLEN", "other", keys=("other",), decode=int)
+        await hx.driver.run_many([get("test.three", "other"), strlen])
+    told = {
+        span.name: [(span.attributes or {}).get(f"db.{name}") for name in ("operation.name", "response.status_code")]
+        for span in traces.ended
+    }
+    assert told["test.one"] == ["GET", "WRONGTYPE"]
+    assert told["test.two"] == ["PIPELINE GET", "WRONGTYPE"]
+    assert told["batch"] == ["PIPELINE", None]
 
 
 async def test_instruments_are_the_conventional_ones_and_our_counts(url: str, metrics: Metrics) -> None:

@@ -51,7 +51,9 @@ class CallEnd(CallStart, frozen=True, kw_only=True):
 
     seconds: from its start, repeats and waiting included. outcome: "ok", "failed" (error: the class name of what was
     raised, of a batch's first failure; failed: how many of its operations), or "cancelled" by whoever called. node:
-    the server that answered, or was asked last, as ``host:port`` or a socket's path; "" where none was.
+    the server that answered, or was asked last, as ``host:port`` or a socket's path; "" where none was. command: what
+    was sent, as "GET" or "EVALSHA", "PIPELINE GET" for several, "PIPELINE" for several that differ; "" where it is not
+    known. code: the first word of the server's refusal, as "OOM"; "" = none.
     """
 
     seconds: float
@@ -59,6 +61,8 @@ class CallEnd(CallStart, frozen=True, kw_only=True):
     error: str = ""
     failed: int = 0
     node: str = ""
+    command: str = ""
+    code: str = ""
 
 
 End = Callable[[CallEnd], object]
@@ -114,7 +118,8 @@ class Watch:
         if self._end is not None:
             seconds = time.monotonic() - self._began
             node = _safely(self._way.node_of, self._sent) if self._way is not None else ""
-            _safely(self._end, ended(self._start, seconds, error, self.failures, node or ""))
+            call = ended(self._start, seconds, error, self.failures, node or "", command_of(self._sent))
+            _safely(self._end, call)
 
     def results(self, answers: Iterable[Any]) -> None:
         """What a batch brought: its failures are in the list."""
@@ -127,17 +132,33 @@ def ended(
     error: BaseException | None,
     failures: Sequence[BaseException] = (),
     node: str = "",
+    command: str = "",
 ) -> CallEnd:
-    """How a call went. error: what it raised. failures: those of a batch's operations."""
+    """How a call went. error: what it raised. failures: those of a batch's operations. node, command: as of CallEnd."""
     if error is None and not failures:
-        return CallEnd(start.ops, start.memory, start.waits, seconds=seconds, node=node)
+        return CallEnd(start.ops, start.memory, start.waits, seconds=seconds, node=node, command=command)
     if error is not None:
         failures = [error] * start.size
     outcome: Literal["failed", "cancelled"] = "failed"
     if error is not None and not isinstance(error, Exception):
         outcome = "cancelled"
-    how: dict[str, Any] = {"seconds": seconds, "outcome": outcome, "error": type(failures[0]).__name__, "node": node}
+    how: dict[str, Any] = {"seconds": seconds, "outcome": outcome, "node": node, "command": command}
+    how |= {"error": type(failures[0]).__name__, "code": getattr(failures[0], "server_code", "")}
     return CallEnd(start.ops, start.memory, start.waits, failed=len(failures), **how)
+
+
+def command_of(sent: Any) -> str:
+    """What goes over the wire for an operation, or for several at once; "" for what is neither."""
+    if sent is None:
+        return ""
+    if not isinstance(sent, Sequence):
+        return _command(sent)
+    names = {_command(each) for each in sent}
+    return f"PIPELINE {names.pop()}" if len(names) == 1 else "PIPELINE"
+
+
+def _command(op: Any) -> str:
+    return "EVALSHA" if op.script is not None else str(op.args[0]).upper()
 
 
 def from_memory(hook: Hook | None, op: str, ask: Callable[P, R], known: type | tuple[type, ...]) -> Callable[P, R]:

@@ -97,6 +97,7 @@ class OpenTelemetry(Telemetry):
             if call.node and (sender := _SENDER.get()) is not None:
                 sender.set_attributes(server_of(call.node))
             if span is not None:
+                span.set_attributes(names.of_call(call))
                 if call.node:
                     span.set_attributes(server_of(call.node))
                 _close(span, call.error)

@@ -50,7 +50,7 @@ class Instruments:
 
     def called(self, call: CallEnd) -> None:
         """A call to the server has ended."""
-        given: dict[str, Any] = {names.DB_SYSTEM: names.REDIS, names.DB_SUMMARY: call.op}
+        given: dict[str, Any] = {names.DB_SYSTEM: names.REDIS, names.DB_SUMMARY: call.op, **names.of_call(call)}
         if call.error:
             given[names.ERROR] = call.error
         self._db.record(call.seconds, given)
