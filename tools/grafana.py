@@ -38,6 +38,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ("Work", "short", {"{{queue}}": f"max by (queue) (hustlex_queue_work{{{Q}}})"}),
         ("Workers", "short", {"{{kind}} {{status}}": "max by (kind, status) (hustlex_workers)"}),
         ("Second best", "short", {"{{room}}": "sum by (room) (hustlex_degraded)"}),
+        ("Entries overdue", "short", {"entries": "max(hustlex_schedule_overdue)"}),
         ("Needs attention", "short", {"{{rule}}": "max by (rule) (hustlex_attention) > 0"}),
     ),
     "Queues": (
@@ -115,8 +116,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 "PIN {{outcome}}": _rate("hustlex_pin_attempts_total", "outcome"),
             },
         ),
+        ("Payments in doubt", "short", {"in doubt": "max(hustlex_idempotency_in_doubt)"}),
     ),
     "Codes": (
+        ("Slowed down", "short", {"scopes": "max(hustlex_otp_slowed)"}),
         ("Funnel", "ops", {"{{country}} {{step}}": _rate("hustlex_otp_steps_total", "country, step")}),
         (
             "Typed of sent, by country",
@@ -205,6 +208,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ("Up", "short", {"{{role}}": "max by (role) (hustlex_redis_up)"}),
         ("Memory", "percentunit", {"{{role}}": "max by (role) (hustlex_redis_memory_ratio)"}),
         ("Connections", "short", {"{{role}}": "max by (role) (hustlex_redis_clients)"}),
+        ("Replica silent", "s", {"{{role}}": "max by (role) (hustlex_redis_replica_silent_seconds)"}),
         ("Evicted", "ops", {"{{role}}": _rate("hustlex_redis_evicted_total", "role")}),
         ("Calls", "ops", {"{{outcome}}": _rate("hustlex_calls_total", "outcome")}),
         ("Calls by operation", "ops", {"{{op}}": f"topk(10, {_rate('hustlex_calls_total', 'op')})"}),

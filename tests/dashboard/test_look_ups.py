@@ -14,9 +14,9 @@ import pytest
 import redis
 
 from hustlex.cache import tally
-from hustlex.dashboard.patrol import Lap
 from hustlex.idempotency import Scope, Started
 from hustlex.jobs.schedule.ops import note_refused
+from hustlex.metrics.rounds import Lap
 from tests.dashboard.conftest import Person
 
 PHONE = "+2348031234567"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
@@ -121,7 +122,29 @@ async def test_a_thousand_queues_cost_what_two_hundred_do(url: str, raw: redis.R
         assert len(calls.sent) <= 600, "most of it a constant for each of 200 queues"
     assert found["hustlex_queues_left_out", ()] == 800
     assert sum(name == "hustlex_queue_work" for name, _ in found) == 200
-    assert sum(op == "jobs.summarise" for op in calls.sent) == 200 + 10, "and the doctor's, a hundred in each"
+    of_others, of_the_doctor = 8, 10
+    assert sum(op == "jobs.summarise" for op in calls.sent) == 200 + of_others + of_the_doctor, "a hundred in each"
+
+
+async def test_a_queue_beyond_the_two_hundred_is_judged(hx: HustleX, raw: redis.Redis) -> None:
+    raw.sadd("asynq:queues", *(f"a{number:04}" for number in range(250)))
+    await hx.jobs.enqueue("t", b"", queue="zulu")
+    found = await told(hx)
+    assert ("hustlex_queue_work", ("zulu",)) not in found
+    assert found["hustlex_attention", ("unserved",)] == 1
+
+
+async def test_payments_in_doubt_and_slowed_codes_are_counted(hx: HustleX, raw: redis.Redis) -> None:
+    raw.hset(
+        f"{hx.prefix}idem:{{u7}}:POST%20/pay:{'0f2c9c1e' * 4}",
+        mapping={"st": "run", "lease": 1, "fence": 1, "point": "charging"},
+    )
+    part = int(time.time() // 180)
+    raw.hset(f"{hx.prefix}otp:{{pfx:2348031}}:cap", mapping={"next": 1, "since": 1, f"s{part}": 20, f"s{part + 1}": 20})
+    found = await told(hx)
+    assert (found["hustlex_idempotency_in_doubt", ()], found["hustlex_otp_slowed", ()]) == (1, 1)
+    assert [found["hustlex_attention", (rule,)] for rule in ("claims", "breakers", "refused")] == [1, 1, 0]
+    assert found["hustlex_schedule_overdue", ()] == 0
 
 
 async def test_a_server_that_is_away_is_told() -> None:
@@ -206,7 +229,7 @@ async def test_every_fleet_metric_is_declared_and_told(hx: HustleX, raw: redis.R
     finally:
         raw.config_set("maxmemory", "0")
     shown = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
-    rare = {"hustlex_scrape_errors", "hustlex_workers"}
+    rare = {"hustlex_scrape_errors", "hustlex_workers", "hustlex_redis_replica_silent_seconds"}
     assert shown | rare == {name for name, metric in METRICS.items() if metric.fleet} | rare
 
 

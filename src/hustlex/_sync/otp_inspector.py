@@ -52,4 +52,4 @@ class OtpInspector:
         There is no list of them, so the servers' keys are gone through, at most 10,000 at a call: go on with the page's
         ``cursor``. Raises Misuse for a cursor that was not given out, Unavailable. Source: lua/look_breakers.lua.
         """
-        return self._driver.follow(breakers.opened(self._room, cursor, self._clock()))
+        return self._driver.follow(breakers.opened(self._room.prefix, cursor, self._clock()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from itertools import takewhile
@@ -21,38 +21,13 @@ from hustlex.diagnostics import DoctorFinding, ServerGlance
 from hustlex.errors import Error
 from hustlex.jobs.schedule.ops import Refusals, refused
 from hustlex.metrics.attention import Trouble
+from hustlex.metrics.rounds import Lap
 from hustlex.people.notes import AuditEntry, notes, stand_in
 
 _EVERY_S = 60.0
 _SAMPLED = 200
 _MOST_ACTS = 20
 _ON_ENTRIES = ("fire", "pause_entry", "resume_entry", "edit_entry", "add_entry", "remove_entry")
-
-
-class Lap:
-    """What was found on the way through the keys: of the last whole way, and of the present one so far."""
-
-    def __init__(self) -> None:
-        self.cursor = ""
-        self._known = frozenset[str]()
-        self._found = frozenset[str]()
-
-    @property
-    def names(self) -> frozenset[str]:
-        """All of them."""
-        return self._known | self._found
-
-    def take(self, names: Iterable[str], cursor: str) -> None:
-        """What stood on this piece of the way. cursor: where it goes on, "" = it was the last."""
-        self._found, self.cursor = self._found.union(names), cursor
-        if not cursor:
-            self._known, self._found = self._found, frozenset()
-
-    def forget(self, gone: Callable[[str], bool]) -> None:
-        """Those somebody has changed: where they still stand, they are found again."""
-        self._known, self._found = (
-            frozenset(name for name in names if not gone(name)) for names in (self._known, self._found)
-        )
 
 
 class Patrol:

@@ -26,8 +26,8 @@ _LONG_BLOCK_S = 1.0
 
 JOB_RULES = ("workers", "unserved", "waiting", "orphans", "quarantine", "paused", "full", "archive", "failing")
 ROOM_RULES = ("codes", "cache", "limits")
-RULES = (*JOB_RULES, "cron", "errors", *ROOM_RULES)
-"""By which something needs attention. The console's home knows four more: doctor, refused, claims, breakers."""
+RULES = (*JOB_RULES, "cron", "errors", *ROOM_RULES, "refused", "breakers", "claims")
+"""By which something needs attention. The console's home knows one more: doctor."""
 
 
 class Trouble(msgspec.Struct, frozen=True):

@@ -148,13 +148,17 @@ _FLEET = (
     _fleet("queue_ended_total", "Attempts that ended, Go's included", "counter", queue=_ALL_QUEUES),
     _fleet("queue_failed_total", "Attempts that failed, Go's included", "counter", queue=_ALL_QUEUES),
     _fleet("queues_left_out", "Queues over the bound, which are not told"),
+    _fleet("schedule_overdue", "Periodic entries that should have fired a minute ago"),
+    _fleet("idempotency_in_doubt", "Requests with a key that began and whose owner is gone, as far as was looked"),
+    _fleet("otp_slowed", "Countries, prefixes and addresses whose codes a breaker slows down, as far as was looked"),
     _fleet("workers", "Living worker processes", kind=2, status=5),
     _fleet("redis_up", "1 while every node of the server answers", role=2),
     _fleet("redis_memory_ratio", "Used of what it may hold, of the fullest node", role=2),
     _fleet("redis_clients", "Connections", role=2),
+    _fleet("redis_replica_silent_seconds", "Since the replica said something that is silent the longest", role=2),
     _fleet("redis_evicted_total", "Keys evicted", "counter", role=2),
     _fleet("doctor", "The doctor's brief check, once a minute: 0 is well, 1 a warning, 2 a failure", role=2, check=64),
-    _fleet("attention", "1 while this rule finds what needs a person, as the console's home says it", rule=16),
+    _fleet("attention", "1 while this rule finds what needs a person, as the console's home says it", rule=20),
     _fleet("scrape_errors", "1 while this part could not be asked", part=8),
 )
 

@@ -1,7 +1,8 @@
 """What all processes together make of the queues and servers: asked of Redis when somebody scrapes, by one exporter.
 
 A gauge of the whole system that every replica told could not be summed. What is asked is bounded: 200 queues, a
-constant cost for each, once in five seconds however many scrape; the doctor's brief check once a minute.
+constant cost for each, once in five seconds however many scrape; of the others, which are judged and not told, a call
+for each hundred; the doctor's brief check once a minute.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from hustlex.jobs.inspect import ops
 from hustlex.jobs.keys import parked, queue_keys
 from hustlex.metrics.board import Figures
 from hustlex.metrics.declared import METRICS
-from hustlex.metrics.judged import DoctorGauges, tell_attention
+from hustlex.metrics.judged import AttentionGauges, DoctorGauges
 from hustlex.metrics.text import exposition
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class FleetMetrics:
         self._figures: Figures = {}
         self._until = float("-inf")
         self._alone = asyncio.Lock()
-        self._doctor = DoctorGauges(front)
+        self._doctor, self._attention = DoctorGauges(front), AttentionGauges(front)
 
     async def text(self) -> bytes:
         """All of it, in Prometheus' text format. Never raises for a server that does not answer: it tells that."""
@@ -125,10 +126,19 @@ class FleetMetrics:
             figures["hustlex_scrape_errors", ("queue",)] = [float(len(answers) - len(summaries))]
         figures["hustlex_queues_left_out", ()] = [float(len(names) - len(shown))]
         if queues is None:
-            await tell_attention(figures, self._front, summaries, workers)
+            others = await self._others(figures, names[_MOST_QUEUES:])
+            await self._attention.tell(figures, [*summaries, *others], workers)
         for worker in workers:
             series = "hustlex_workers", ("go" if worker.served is None else "python", worker.status)
             figures[series] = [figures.get(series, [0.0])[0] + 1.0]
+
+    async def _others(self, figures: Figures, names: Sequence[str]) -> list[QueueSummary]:
+        """Of queues over the bound: what needs attention may be there. One that cannot be read hides these."""
+        try:
+            return await self._front.jobs.inspector.summaries(names) if names else []
+        except Error:
+            figures["hustlex_scrape_errors", ("others",)] = [1.0]
+            return []
 
     async def _servers(self, figures: Figures) -> None:
         roles = ["state"] if self._front.cache_driver is self._front.driver else ["state", "cache"]
@@ -143,6 +153,11 @@ class FleetMetrics:
             figures["hustlex_redis_up", (role,)] = [1.0]
             figures["hustlex_redis_clients", (role,)] = [float(sum(node.clients for node in nodes))]
             figures["hustlex_redis_evicted_total", (role,)] = [float(sum(node.evicted for node in nodes))]
+            silent = [
+                each.silent.total_seconds() for node in nodes for each in node.replication if each.silent is not None
+            ]
+            if silent:
+                figures["hustlex_redis_replica_silent_seconds", (role,)] = [max(silent)]
             if ratios:
                 figures["hustlex_redis_memory_ratio", (role,)] = [max(ratios)]
 

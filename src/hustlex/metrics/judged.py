@@ -14,6 +14,7 @@ from hustlex.errors import Error
 from hustlex.metrics import attention
 from hustlex.metrics.board import Figures
 from hustlex.metrics.history import rooms_today
+from hustlex.metrics.rounds import Rounds
 
 if TYPE_CHECKING:
     from hustlex.app import HustleX
@@ -58,23 +59,35 @@ def judged(checkup: Checkup) -> Figures:
     return figures
 
 
-async def tell_attention(
-    figures: Figures, front: HustleX, queues: Sequence[QueueSummary], workers: Sequence[Server]
-) -> None:
-    """Each rule that could be judged; in 23 commands and one for each scheduler. Raises nothing for a server's trouble.
+class AttentionGauges:
+    """Each rule of one front that could be judged."""
 
-    queues, workers: as they were read for the other gauges.
-    """
-    now = datetime.now(UTC)
-    _raise(figures, attention.JOB_RULES, attention.of_jobs(queues, workers, [], now))
-    try:
-        entries = await front.jobs.inspector.scheduler_entries()
-        _raise(figures, ("cron",), attention.of_jobs([], [], entries, now))
-        groups = await front.jobs.inspector.error_groups(size=_MOST_GROUPS)
+    def __init__(self, front: HustleX) -> None:
+        self._front = front
+        self._rounds = Rounds(front)
+
+    async def tell(self, figures: Figures, queues: Sequence[QueueSummary], workers: Sequence[Server]) -> None:
+        """In 23 commands, three more once a minute, and one for each scheduler. Raises nothing for a server's trouble.
+
+        queues, workers: as they were read for the other gauges.
+        """
+        now = datetime.now(UTC)
+        _raise(figures, attention.JOB_RULES, attention.of_jobs(queues, workers, [], now))
+        try:
+            await self._ask(figures, now)
+        except Error:
+            figures["hustlex_scrape_errors", ("attention",)] = [1.0]
+
+    async def _ask(self, figures: Figures, now: datetime) -> None:
+        entries = await self._front.jobs.inspector.scheduler_entries()
+        late = attention.of_jobs([], [], entries, now)
+        _raise(figures, ("cron",), late)
+        figures["hustlex_schedule_overdue", ()] = [float(len(late))]
+        groups = await self._front.jobs.inspector.error_groups(size=_MOST_GROUPS)
         _raise(figures, ("errors",), attention.of_errors(groups, now))
-        _raise(figures, attention.ROOM_RULES, attention.of_rooms(await rooms_today(front, attention.ROOM_RULES)))
-    except Error:
-        figures["hustlex_scrape_errors", ("attention",)] = [1.0]
+        found = await rooms_today(self._front, attention.ROOM_RULES)
+        _raise(figures, attention.ROOM_RULES, attention.of_rooms(found))
+        await self._rounds.tell(figures)
 
 
 def _raise(figures: Figures, rules: Sequence[str], found: Sequence[attention.Trouble]) -> None:

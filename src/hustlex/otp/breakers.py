@@ -58,10 +58,10 @@ class BreakerPage(msgspec.Struct, frozen=True):
     """At how many keys of the server, about."""
 
 
-def opened(room: OtpServices, cursor: str, now_ms: int) -> Flow[BreakerPage]:
+def opened(prefix: str, cursor: str, now_ms: int) -> Flow[BreakerPage]:
     """Go through the servers' keys; scopes are looked at where they are. Raises Misuse for what is no cursor."""
-    look = partial(_look, len(room.prefix), now_ms)
-    page = yield from walk("otp", f"{literal(room.prefix)}otp:{{*:*}}:cap", cursor, look, _MOST)
+    look = partial(_look, len(prefix), now_ms)
+    page = yield from walk("otp", f"{literal(prefix)}otp:{{*:*}}:cap", cursor, look, _MOST)
     return BreakerPage(tuple(sorted(page.found, key=lambda each: -each.sent)), page.cursor, page.looked_at)
 
 
