@@ -11,7 +11,7 @@ _PLACES = [place for place, digit in enumerate(_FORM) if digit == ord("*")]
 _VARIANT = bytes.maketrans(b"0123456789abcdef", b"89ab" * 4)
 _DRAWN = 128
 _SET_S = 8.0
-"""For so long calls are noted in one set, which the server keeps for 10 s after the last of them."""
+"""For so long calls are noted in one set, which the server keeps for 20 s from the first of them."""
 _SET_CALLS = 500
 """And so many: up to 512 numbers are 8 bytes each to the server (set-max-intset-entries), more of them 40."""
 _SET_LETTERS = 8

@@ -39,7 +39,13 @@ def enqueue(drafts: Sequence[Draft], token: str, now_ms: int) -> Op[list[Outcome
 def enqueue_one(draft: Draft, token: str, now_ms: int) -> Op[Outcome]:
     """One task, as above."""
     if draft.plain:
-        return _plain(draft, token, now_ms, (draft.id, draft.message), lambda reply: _outcome(draft, reply[1]))
+        return _plain(
+            draft,
+            token,
+            now_ms,
+            (draft.id, draft.message),
+            lambda reply: _outcome(draft, reply if reply == 1 else reply[1]),
+        )
     return _any(draft, token, now_ms, draft.row, lambda reply: _outcome(draft, reply[1]))
 
 
@@ -76,6 +82,8 @@ def register(queue: str) -> Op[None]:
 
 
 def _outcomes(drafts: Sequence[Draft], reply: Reply) -> list[Outcome]:
+    if reply == 1:
+        return [Enqueued(draft.id, draft.queue, State.PENDING) for draft in drafts]
     return [_outcome(draft, answer) for draft, answer in zip(drafts, reply[1:], strict=True)]
 
 

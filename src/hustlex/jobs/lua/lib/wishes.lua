@@ -1,4 +1,5 @@
 -- @include release_lock
+-- @include state_of
 -- What a producer asks for beside the usual, as JSON, "" = nothing: {expires: "+<ms>" or "<ms>", replace, first}.
 local function wishes_of(text)
   return text and text ~= '' and cjson.decode(text) or {}
@@ -10,13 +11,6 @@ local function keep_wishes(task, wish, now)
   if not wish.expires then return redis.call('HDEL', task, 'expires_at') end
   local at_ms = tonumber(wish.expires) + (wish.expires:sub(1, 1) == '+' and now or 0)
   redis.call('HSET', task, 'expires_at', string.format('%.0f', at_ms))
-end
-
--- The state of a task that exists: "" when something else has its key, nil when nothing has.
-local function state_of(task)
-  if redis.call('EXISTS', task) == 0 then return nil end
-  local state = redis.pcall('HGET', task, 'state')
-  return type(state) == 'string' and state or ''
 end
 
 -- Take a finished task away, with what it told, so that another may have its id.
