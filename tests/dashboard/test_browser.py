@@ -210,3 +210,19 @@ async def test_keys_are_told_and_can_be_turned_off(browser: Chromium, place: str
 
 async def type_key(tab: Tab, key: str) -> None:
     await tab.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key)
+
+
+async def test_times_are_those_of_who_looks(browser: Chromium, place: str, hx: Any) -> None:
+    tab = await signed_in(browser, place)
+    await tab.call("Emulation.setTimezoneOverride", timezoneId="Africa/Lagos")
+    await go(tab, place, "/tasks/default/t1")
+    start = (await hx.jobs.inspector.task("default", "t1")).next_process_at
+    local, utc = f"{start + timedelta(hours=1):%H:%M:%S}", f"{start:%Y-%m-%d %H:%M:%S} UTC"
+    time = f"[...document.querySelectorAll('main time')].find((each) => each.title.includes('{utc}'))"
+    assert f"{local} GMT+1, {utc}" in await tab.run(f"{time}.title")
+    assert (await tab.run(f"{time}.textContent")).startswith("in ")
+    assert (await tab.run("document.querySelector('footer .clock').textContent")).endswith("GMT+1")
+    await tab.run("document.querySelector('[data-clock-switch]').click()")
+    assert (await tab.run(f"{time}.textContent")).endswith(local)
+    await go(tab, place, "/tasks/default/t1")
+    assert (await tab.run(f"{time}.textContent")).endswith(local)

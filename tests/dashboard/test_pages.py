@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -221,6 +222,22 @@ async def test_what_is_hidden_is_shown_once_to_whom_may_see_it_and_written_down(
         tuple(map(each.fields.get, ("phase", "verb", "target"))) for each in await Audit(hx.driver, hx.prefix).newest()
     ]
     assert entries == [("done", "reveal", "default/t1"), ("refused", "reveal", "default/t1")]
+
+
+async def test_a_page_is_loaded_anew_without_a_script_where_somebody_asks_for_it(person: Callable[..., Person]) -> None:
+    ada = person("act")
+    await ada.open("/queues?sort=name")
+    assert '<meta http-equiv="refresh"' not in ada.shown
+    [link] = re.findall(r'<span class="again">, <a href="([^"]+)">load it every 15 s', ada.shown)
+    await ada.open(unescape(link))
+    assert '<noscript><meta http-equiv="refresh" content="15"></noscript>' in ada.shown
+    [back] = re.findall(r'<span class="again">, <a href="([^"]+)">load it no more', ada.shown)
+    assert unescape(back) == "/queues?sort=name"
+    for other in ("1", "0", "15;url=//evil", "60&refresh=1"):
+        await ada.open(f"/queues?refresh={other}")
+        assert '<meta http-equiv="refresh"' not in ada.shown, other
+    await ada.open("/people")
+    assert "load it every" not in ada.shown
 
 
 async def test_redis_away_is_a_sentence(hx: Any, person: Callable[..., Person], server: Any) -> None:

@@ -28,7 +28,7 @@ from hustlex.dashboard.names import path_and_query, with_query
 from hustlex.dashboard.operators import Access, Operator, as_operator
 from hustlex.dashboard.pages.audit import wanted
 from hustlex.dashboard.patrol import Patrol
-from hustlex.dashboard.render import ASSETS, Renderer
+from hustlex.dashboard.render import ASSETS, Renderer, again_of
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.routes import PageRoute, match
 from hustlex.dashboard.runner import BulkRunner
@@ -358,7 +358,8 @@ class Dashboard:
         began = time.perf_counter()
         act = ACTS.get(request.query_params.get("said", ""))
         html = self._renderer.document(
-            page, asked, nonce=request.scope[NONCE], live=live, form_token=self._signer.form_token(asked.operator.name),
+            page, asked, nonce=request.scope[NONCE], live=live, again=again_of(request.url) if live else None,
+            form_token=self._signer.form_token(asked.operator.name),
             said=_said(act, request.query_params.get("n", "")), signs_in=self._signin is not None,
         )  # fmt: skip
         response = HTMLResponse(html, page.status)

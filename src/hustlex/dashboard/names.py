@@ -29,7 +29,7 @@ def path_and_query(address: str) -> tuple[str, list[tuple[str, str]]] | None:
 def with_query(address: str, **more: object) -> str:
     """An address whose query says something more, instead of what it said before."""
     path, query = path_and_query(address) or ("/", [])
-    kept = [(name, value) for name, value in query if name not in ("said", "n")]
+    kept = [(name, value) for name, value in query if name not in ("said", "n", *more)]
     return f"{path}?{urlencode([*kept, *((k, str(v)) for k, v in more.items() if v != '')])}"
 
 

@@ -7,17 +7,22 @@ import json
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
+from urllib.parse import parse_qsl
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.datastructures import URL
 
 from hustlex import __version__
 from hustlex.core.redact import What
 from hustlex.core.words import duration, percent, size
 from hustlex.dashboard import charts, cost, words
+from hustlex.dashboard.names import with_query
 from hustlex.dashboard.request import PageContent, PageRequest
 
 _LONGEST_ROW = 160
 _LONGEST_TEXT = 65_536
+_REFRESH = ("15", "60")
 
 # Navigation: title, path, room, the key that follows `g`.
 SECTIONS = (
@@ -59,6 +64,23 @@ def _assets() -> dict[str, tuple[str, bytes]]:
 
 ASSETS = _assets()
 STYLE, SCRIPT, ICON = ASSETS
+
+
+class Again(msgspec.Struct, frozen=True):
+    """How a browser without a script sees what changes: it loads the page anew."""
+
+    seconds: str
+    """Between two loads; "" = it does not."""
+    other: str
+    """The address under which it does, or does not."""
+
+
+def again_of(url: URL) -> Again:
+    """As the address says. Other numbers than ours are none: whoever made up a link would make browsers press us."""
+    seconds = dict(parse_qsl(url.query)).get("refresh", "")
+    if seconds not in _REFRESH:
+        return Again("", with_query(f"{url.path}?{url.query}", refresh=_REFRESH[0]))
+    return Again(seconds, with_query(f"{url.path}?{url.query}", refresh=""))
 
 
 class Renderer:

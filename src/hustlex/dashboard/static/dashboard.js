@@ -41,12 +41,37 @@
     }
     return parts.slice(0, 2).filter(([count]) => count).map((part) => part.join(" ")).join(" ") || "0 s";
   }
+  // Moments in the zone of who looks; the server's words, in UTC, stay beside them.
+  const CLOCK = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+  const zone = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts().at(-1).value;
+  const clocks = () => localStorage.getItem("hustlex-times") === "clock";
   function count() {
     for (const time of main.querySelectorAll("time[datetime]")) {
-      const away = (new Date(time.dateTime) - Date.now()) / 1000;
-      time.textContent = away > 0 ? `in ${span(away)}` : away < -1 ? `${span(-away)} ago` : "now";
+      const at = new Date(time.dateTime), away = (at - Date.now()) / 1000;
+      if (!time.dataset.utc) {
+        time.dataset.utc = time.title;
+        time.title = `${CLOCK.format(at)} ${zone}, ${time.title}`;
+      }
+      const near = away > 0 ? `in ${span(away)}` : away < -1 ? `${span(-away)} ago` : "now";
+      time.textContent = clocks() ? CLOCK.format(at) : near;
     }
   }
+  document.querySelector(".again")?.remove(); // we see to that
+  for (const clock of document.querySelectorAll(".clock")) {
+    clock.title = clock.textContent;
+    clock.textContent = `${CLOCK.format(new Date(clock.dataset.at)).split(", ")[1]} ${zone}`;
+  }
+  for (const button of document.querySelectorAll("[data-clock-switch]")) {
+    const name = () => { button.textContent = clocks() ? "Times as they pass" : "Times by the clock"; };
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      localStorage.setItem("hustlex-times", clocks() ? "" : "clock");
+      name();
+      count();
+    });
+    name();
+  }
+  count();
   setInterval(count, 1000);
 
   // A browser tells its own streams apart from those of others: it may have four at a time.
