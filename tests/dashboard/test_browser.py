@@ -7,10 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
 
 from hustlex.jobs import State
 from tests.dashboard.browsing import (
     DEAD,
+    HOSTILE,
     PAPER,
     PHONE,
     READ,
@@ -24,6 +26,7 @@ from tests.dashboard.browsing import (
     signed_in,
     visited,
 )
+from tests.dashboard.strangers import strange
 from tests.support import axe
 from tests.support.browser import Chromium, Tab
 from tests.support.needs import needs
@@ -34,8 +37,9 @@ LOOKS = ((360, "light"), (1280, "dark"), (1280, "light"))
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-async def test_every_page_can_be_read(browser: Chromium, place: str, hx: Any, part: int) -> None:
+async def test_every_page_can_be_read(browser: Chromium, place: str, hx: Any, raw: redis.Redis, part: int) -> None:
     """Without a script; then light and dark, wide and narrow, by who presses Tab alone, on paper, and by axe-core."""
+    strange(raw, HOSTILE)
     rules, tab = axe.source(), await signed_in(browser, place)
     await tab.call("Page.setBypassCSP", enabled=True)  # so that escaping alone keeps harmless what is hostile
     async for path in visited(tab, place, (await pages(hx))[part::PARTS]):

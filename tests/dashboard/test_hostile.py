@@ -6,10 +6,11 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -17,7 +18,8 @@ import redis
 
 from hustlex.app import HustleX
 from hustlex.core.op import Effect, command
-from hustlex.dashboard import Operator
+from hustlex.dashboard import Dashboard, Operator
+from hustlex.dashboard.acts import ACTS
 from hustlex.dashboard.audit import Audit
 from hustlex.dashboard.names import to_url
 from hustlex.dashboard.routes import ROUTES
@@ -30,7 +32,11 @@ from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
 from hustlex.jobs.lease.vitals import Vitals, with_vitals
 from hustlex.jobs.wire import ServerInfo, TaskMessage, WorkerInfo, encode_server, encode_task, encode_worker
 from hustlex.metrics.history import HistoryTally
+from hustlex.people.notes import FIELDS
+from tests.dashboard.browsing import BENT, RULE
 from tests.dashboard.conftest import Person, counted
+from tests.dashboard.free_text import Watching, outdated, unproven
+from tests.dashboard.strangers import LOCKED, strange
 
 TEXT = "</td></title></script><script>alert(1)</script>\"><img src=x onerror=alert(1)>' onfocus=alert(1) \u202eb\u200bc"
 SHORT = "<img src=x onerror=alert(1)>"
@@ -88,6 +94,8 @@ async def written(hx: HustleX) -> dict[str, str]:
     args = ("HSET", parked(q), TEXT, TEXT, "aside", readable)
     await hx.driver.run(command("test.aside", Effect.ONCE, *args, keys=(parked(q),), decode=int))
     await hx.tokens.login("u1", device=SHORT, platform="x")
+    await hx.otp.issue(PHONE)
+    await jobs.enqueue(TEXT, {"user_id": "u1"}, queue=TEXT)
     begun = await hx.idempotency.begin("key", Scope("u1", "POST", "/" + TEXT))
     await hx.idempotency.complete(begun, Response(201, TEXT.encode()))
     await hx.idempotency.begin("open", Scope("u1", "POST", "/" + TEXT))
@@ -125,11 +133,39 @@ async def told_by_a_worker(hx: HustleX) -> None:
         await hx.driver.run(op)
 
 
-async def shown(ada: Person, names: dict[str, str]) -> AsyncIterator[tuple[str, httpx.Response]]:
+async def more(hx: HustleX) -> str:
+    """After the strangers: a workflow that still waits, and a bulk act that was held."""
+    parts = [Job(TEXT, b"", {"queue": TEXT}) for _ in range(3)]
+    await hx.jobs.start(gather(*parts[:2], then=parts[2]), workflow_id=f"w{TEXT}")
+    acts = hx.jobs.inspector.bulk
+    bulk = await acts.plan("retry", "state:archived", by=TEXT, label=TEXT)
+    while bulk.moving:
+        bulk = await acts.step(bulk.id)
+    await acts.start(bulk.id)
+    return (await acts.halt(bulk.id, TEXT)).id
+
+
+async def heard(ada: Person, hx: HustleX) -> AsyncIterator[httpx.Response]:
+    """What somebody publishes on a channel that is listened to."""
+    await ada.post("/events", channel="orders:42")
+    answer = await ada.press("tail", channel="orders:42", kind="live", back="/events")
+    await hx.events.channel("orders:{order}", dict).publish({TEXT: TEXT}, order=42)
+    while "Nothing was published since." in ada.shown:
+        await asyncio.sleep(0)
+        yield await ada.open(answer.request.url.path)
+
+
+async def shown(ada: Person, names: dict[str, str], hx: HustleX) -> AsyncIterator[tuple[str, httpx.Response]]:
     """Each page; with a form, its answers, too."""
     asked: dict[str, list[dict[str, str]]] = {
-        "/people": [{"user": "u1", "phone": PHONE}, {"user": TEXT}, {"place": TEXT}],
-        "/limits": [{"rule": TEXT, "who": TEXT}],
+        "/people": [
+            {"user": "u1", "phone": PHONE},
+            {"user": "u1", "place": "payload.user_id"},
+            {"user": TEXT},
+            {"place": TEXT},
+            {"phone": TEXT},
+        ],
+        "/limits": [{"rule": TEXT, "who": TEXT}, {"rule": RULE, "who": TEXT}, {"limit": BENT.endpoint, "who": TEXT}],
         "/cache": [{"name": "user", "key": TEXT}, {"name": TEXT, "key": TEXT}],
         "/events": [{"channel": f"orders:{TEXT}"}, {"channel": "orders:42"}],
         f"/tasks/{to_url(TEXT)}/{to_url(TEXT)}": [{"reveal": "1"}],
@@ -144,37 +180,48 @@ async def shown(ada: Person, names: dict[str, str]) -> AsyncIterator[tuple[str, 
         for fields in asked.get(path, ()):
             yield f"{path} {fields}", await ada.post(path, **fields)
         assert not route.asks or path in asked, f"ask something on {path}"
-    queries = "queues?sort= tasks?q= tasks?id= limits?of= audit?q= cache?of= codes?of= groups?queue= quarantine?queue="
-    for place in ("/tasks?q=state:archived", *(f"/{query}{TEXT}" for query in queries.split())):
+    queries = """queues?sort= tasks?q= tasks?id= limits?of= audit?q= audit?who= audit?since= audit?until= audit?what=
+        cache?of= codes?of= groups?queue= quarantine?queue= errors?queue="""
+    places = (
+        *(f"/{query}{TEXT}" for query in queries.split()),
+        *(f"/tasks/{to_url(TEXT)}/{name}" for name in (LOCKED, to_url(f"w{TEXT}:2"))),
+    )
+    for place in ("/tasks?q=state:archived,retry", "/idempotency?kind=events", f"/bulk/{names['held']}", *places):
         yield place, await ada.open(place)
+    ada.client.cookies.set("looks", "only")
+    yield "for who looks", await ada.open("/confirm?verb=pause&queue=q")
+    ada.client.cookies.clear()
+    async for answer in heard(ada, hx):
+        yield "a tail", answer
     yield "no tail", await ada.press("tail", channel=f"orders:{TEXT}", kind="live", back="/events")
-    for verb in ("delete_queue", "pause", TEXT):
-        fields = {"verb": verb, "queue": TEXT, "back": TEXT, "detail": TEXT}
-        yield f"/confirm {verb}", await ada.client.get("/confirm", params=fields)
+    for verb in (*ACTS, TEXT):
+        for fields in (dict.fromkeys(FIELDS, TEXT), dict.fromkeys(FIELDS, TEXT) | {"state": "retry", "most": "5"}):
+            given = fields | {"verb": verb, "back": TEXT, "detail": TEXT}
+            yield f"/confirm {verb}", await ada.client.get("/confirm", params=given)
+            yield f"/confirm {verb}, posted", await ada.post("/confirm", **given)
 
 
-async def test_no_page_makes_elements_of_what_others_write(
-    hx: Any, client: None, person: Callable[..., Person]
-) -> None:
-    names, seen = await written(hx), 0
-    async for path, answer in shown(person("act", reveal=True), names):
-        assert answer.status_code in (200, 303, 400, 404), (path, answer.text[-300:])
+async def test_no_page_makes_elements_of_what_others_write(hx: Any, client: None, raw: redis.Redis) -> None:
+    names, seen, console = await written(hx), 0, watching(hx)
+    strange(raw, TEXT)
+    names["held"] = await more(hx)
+    async for path, answer in shown(Person(console), names, hx):
+        assert answer.status_code in (200, 303, 400, 404, 409), (path, answer.text[-300:])
         page = Structure()
         page.feed(answer.text)
         assert page.wrong == [] and page.scripts <= PAGE_SCRIPTS, (path, page.wrong)
         seen += "&lt;img src=x" in answer.text
     assert seen > 30, "most pages show some of it"
+    environment: Any = console._renderer._environment
+    assert list(unproven(environment)) == []
+    assert outdated(environment) == []
 
 
-async def test_an_event_that_somebody_publishes_is_text(hx: Any, person: Callable[..., Person]) -> None:
-    ada = person("act")
-    await ada.open("/events")
-    await ada.post("/events", channel="orders:42")
-    answer = await ada.press("tail", channel="orders:42", kind="live", back="/events")
-    await hx.events.channel("orders:{order}", dict).publish({TEXT: TEXT}, order=42)
-    while "Nothing was published since." in ada.shown:
-        await asyncio.sleep(0)
-        await ada.open(answer.request.url.path)
-    page = Structure()
-    page.feed(ada.shown)
-    assert page.wrong == [] and "&lt;img src=x" in ada.shown
+def watching(hx: HustleX) -> Dashboard:
+    """A console that knows where it showed hostile text. Who brings a cookie may only look."""
+
+    async def who(request: Any) -> Operator:
+        return Operator("read" if request.cookies else "act", TEXT, reveal=True)
+
+    with patch("hustlex.dashboard.render.Environment", Watching):
+        return Dashboard(hx, access=who, rules=[RULE, BENT], channels=["users:{user}"], resend=lambda _: None)

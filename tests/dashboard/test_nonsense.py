@@ -11,8 +11,8 @@ import redis
 
 from hustlex.core.cursor import sealed
 from hustlex.dashboard.acts import ACTS
-from hustlex.dashboard.targets import FIELDS
 from hustlex.jobs import State
+from hustlex.people.notes import FIELDS
 from tests.dashboard.conftest import Person
 
 ODD = ("~ff", "~c3~28", "~00", "~", "a" * 5000, "~f0~9f~92~b8", "%ff", "..%2f..", "~ed~a0~80")
