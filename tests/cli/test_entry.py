@@ -76,3 +76,35 @@ def test_a_standard_stream_that_was_closed_leads_nowhere(closed: str) -> None:
     assert "Traceback" not in told.stderr
     assert told.stderr.endswith("" if "2>&-" in closed else "done\n")
     assert ("ACL SETUSER" in told.stdout) is (">&-" not in closed.replace("2>&-", ""))
+
+
+INTERRUPTED = """
+import os, signal, sys
+from hustlex.cli.entry import main
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == AT:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.argv, AT = ["hustlex", *sys.argv[2:]], sys.argv[1]
+sys.meta_path.insert(0, Interrupt())
+main()
+"""
+
+
+@pytest.mark.parametrize("at", ["resource", "hustlex.core.extras", "typer", "hustlex.cli.main", "hustlex.cli.doctor"])
+def test_ctrl_c_while_it_is_being_loaded_ends_it_quietly(at: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, at, "doctor", "--acl"], capture_output=True, text=True, check=False
+    )
+    assert (told.returncode, told.stdout, told.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("files", [5, 9, 63])
+def test_too_few_files_are_one_sentence(files: int) -> None:
+    """Or whatever is opened next would fail: a module, the event loop, the file of a traceback's lines."""
+    command = f'ulimit -n {files}; exec "$0" -m hustlex worker examples.gigs'
+    told = subprocess.run(["/bin/sh", "-c", command, sys.executable], capture_output=True, text=True, check=False)
+    words = f"hustlex: {files} files may be open at once, and it takes 64 (raise the limit: ulimit -n 1024)\n"
+    assert (told.returncode, told.stderr) == (2, words)

@@ -1,25 +1,55 @@
-"""Where the command ``hustlex`` starts: it comes with the base install, what it is made of with extras."""
+"""Where the command ``hustlex`` starts: it comes with the base install, what it is made of with extras.
+
+What it imports, it imports where Ctrl-C is already an end, and not a traceback.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from hustlex.core.extras import require
-from hustlex.errors import ConfigurationError
+_INTERRUPTED = 130
+_FEWEST_FILES = 64
+"""That may be open at once: an event loop has 6, each connection one, each process that is started 3 for a moment."""
 
 
 def main() -> None:
     """Run the command line; exit code 2 and one sentence when an extra is missing."""
-    _open_streams()
+    try:
+        _open_streams()
+        _check_files()
+        _check_extras()
+        from hustlex.cli.main import app
+
+        app()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+def _check_extras() -> None:
+    from hustlex.core.extras import require
+    from hustlex.errors import ConfigurationError
+
     try:
         require("the command hustlex", "server", "typer", "rich")
     except ConfigurationError as error:
-        print(f"hustlex: {error}", file=sys.stderr)
-        sys.exit(2)
-    from hustlex.cli.main import app
+        _end(str(error))
 
-    app()
+
+def _check_files() -> None:
+    """With too few, whatever is opened next fails: a module, the event loop (uvloop aborts the process), its log."""
+    try:
+        from resource import RLIMIT_NOFILE, getrlimit
+    except ImportError:
+        return
+    most = getrlimit(RLIMIT_NOFILE)[0]
+    if 0 <= most < _FEWEST_FILES:
+        _end(f"{most} files may be open at once, and it takes {_FEWEST_FILES} (raise the limit: ulimit -n 1024)")
+
+
+def _end(sentence: str) -> None:
+    print(f"hustlex: {sentence}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _open_streams() -> None:

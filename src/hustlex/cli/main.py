@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from hustlex import __version__
 from hustlex.cli.commands import Commands
-from hustlex.cli.exits import exit_code
+from hustlex.cli.exits import INTERRUPTED, exit_code
 from hustlex.core.printable import printable
 from hustlex.errors import Error
 
@@ -63,9 +63,13 @@ def app() -> None:
         sys.exit(code if isinstance(code, int) else 0)
     except Error as fault:
         _end(str(fault), exit_code(fault))
-    except typer.Abort:
+    except typer.Abort as abort:
+        if isinstance(abort.__cause__, KeyboardInterrupt):
+            sys.exit(INTERRUPTED)
         _end("nothing was done", 1)
     except OSError as fault:
+        if fault.errno in (errno.EMFILE, errno.ENFILE):
+            _end("too many files are open: nothing more can be opened (raise the limit: ulimit -n)", 1)
         if fault.errno not in (*_NO_ROOM, errno.EPIPE):
             raise
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left unwritten is not tried again at the end
