@@ -24,13 +24,13 @@ from hustlex.cli.output import confirm, table
 from hustlex.cli.progress import progress
 from hustlex.cli.top import Snapshot, TopView, frame, look, pressed
 from hustlex.cli.values import me
-from hustlex.dashboard import ops
 from hustlex.errors import Misuse
 from hustlex.idempotency import Response, Scope
 from hustlex.jobs import Bulk, BulkVerb, Job, State, Tasks
 from hustlex.jobs.keys import queue_keys, stop_channel
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
+from hustlex.people import notes
 from hustlex.ratelimit import parse_rule
 from hustlex.sync import HustleX
 from hustlex.worker import Worker
@@ -573,7 +573,7 @@ def test_a_user_is_shown_with_what_the_console_shows(hx: HustleX) -> None:
     rule = "1/minute per user on POST /pay"
     hx.tokens.login("u7", device="Pixel 9")
     note = {"name": "ada", "phase": "done", "verb": "reset_pin", "target": f"user={hx.reference('u7')}"}
-    hx.driver.run(ops.note(hx.prefix, note))
+    hx.driver.run(notes.note(hx.prefix, note))
     hx.ratelimit.check(parse_rule(rule).policy, "u7", endpoint="POST /pay")
     for key in ("k1", "k2"):
         started: Any = hx.idempotency.begin(key, Scope("u7", "POST", "/pay"))

@@ -95,8 +95,8 @@ def _names(node: nodes.Node) -> Iterator[str]:
 OURS = {
     "*": """form_token request.root here back verb title label name each group.signature row.share page.title
         each.room each.policy each.title""",
-    "audit.html": "row.id row.detail",
-    "base.html": "address does icon key nonce operator.level said script style version",
+    "audit.html": "row.id row.detail row.via",
+    "base.html": "address again.seconds does icon key nonce operator.level said script style version",
     "bulk.html": "bulk.id report.last report.number sentence told[]",
     "bulks.html": "each.id each.verb.value",
     "cache.html": "entry.lease said",

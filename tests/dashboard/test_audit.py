@@ -23,7 +23,7 @@ OLD_ID = "1700000000000-0"  # of 2023-11-14
 
 
 def rows(html: str) -> list[list[str]]:
-    """Who, what, to what, outcome, before and after of each, newest first."""
+    """Who (and by web or cli), what, to what, outcome, before and after of each, newest first."""
     found = re.findall(r"<tr data-key.*?</tr>", html.partition("<main")[2], re.DOTALL)
     cells = (re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in found)
     return [[unescape(re.sub(r"<[^>]+>", "", cell)).strip(" ✓■?▲○\n") for cell in row][1:] for row in cells]
@@ -93,10 +93,16 @@ async def test_entries_are_found_by_who_what_and_when(hx: Any, raw: redis.Redis,
         "?until=2023-11-13": [],
         "?until=9999-12-31&since=1969-01-01": ["a•••@e•••.ng", "bob", "eve"],
     }.items():
-        assert [row[0] for row in rows((await ada.open(f"/audit{query}")).text)] == told, query
+        assert [row[0].split()[0] for row in rows((await ada.open(f"/audit{query}")).text)] == told, query
     for odd in ("x", "2026-13-01", "-1", "1e9"):
         assert "is no day" in (await ada.open(f"/audit?since={odd}")).text, odd
     assert "was found" in (await ada.open("/audit?who=nobody")).text
+    noted(raw, hx, {"name": "ada@ops-1", "via": "cli"}, {"verb": "publish", "via": "cli"})
+    assert [row[0] for row in rows((await ada.open("/audit?who=cli")).text)] == ["bob cli", "ada@ops-1 cli"]
+    assert "bob web" in [row[0] for row in rows((await ada.open("/audit?who=web")).text)]
+    for rooms, told in ((("audit", "events"), ["publish"]), (("audit", "jobs"), ["resume"])):
+        verbs = [row[1] for row in rows((await person("read", rooms=rooms).open("/audit?who=cli")).text)]
+        assert verbs == told  # what was published is of the room of events
 
 
 async def test_pages_neither_skip_nor_repeat_and_a_search_is_bounded(
@@ -159,8 +165,8 @@ async def test_the_audit_is_a_file_as_it_is_shown(
     answer = await exported(ada, who="=cmd")
     assert answer.headers["content-disposition"] == 'attachment; filename="audit.csv"'
     heads, found = csv.reader(io.StringIO(answer.text))
-    assert heads == ["when", "who", "outcome", "what", "target", "queue", "before", "after", "id"]
-    assert found[1:-1] == ["'=cmd|'/c calc'!A1", "done", "resume", "'@SUM(1)", "wallets", "'+1", "'-1"]
+    assert heads == ["when", "who", "via", "outcome", "what", "target", "queue", "before", "after", "id"]
+    assert found[1:-1] == ["'=cmd|'/c calc'!A1", "web", "done", "resume", "'@SUM(1)", "wallets", "'+1", "'-1"]
     assert "example" not in (await exported(ada)).text
     assert (await exported(ada, since="x")).status_code == 400
     assert (await exported(ada, of="nothing")).status_code == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 import redis
 
 from hustlex.app import HustleX
+from hustlex.cli.acts import acting
 from hustlex.core.op import Effect, command
 from hustlex.core.streams import open_streams
 from hustlex.dashboard import Dashboard, Operator, patrol
@@ -23,6 +25,7 @@ from hustlex.jobs.schedule.ops import note_refused
 from hustlex.metrics import Metrics
 from hustlex.metrics.history import HistoryTally
 from hustlex.metrics.live import LiveTally
+from hustlex.sync import HustleX as BlockingHustleX
 from tests.conftest import PATIENCE, SECRET
 from tests.dashboard.conftest import Person
 
@@ -158,6 +161,14 @@ async def slowed(raw: redis.Redis) -> None:
         raw.hset(f"otp:{{{name}}}:cap", mapping=counts)
 
 
+def by_command(url: str, breaker: str) -> None:
+    with (
+        BlockingHustleX(url, secret=SECRET, timeout=PATIENCE) as front,
+        acting(front, "close_breaker", breaker=breaker),
+    ):
+        assert front.otp.close_breaker(breaker)
+
+
 async def test_what_was_acted_on_is_not_believed_any_more_in_any_process(
     url: str, hx: Any, raw: redis.Redis, person: Callable[..., Person]
 ) -> None:
@@ -178,6 +189,9 @@ async def test_what_was_acted_on_is_not_believed_any_more_in_any_process(
         await ada.press("close_breaker", breaker="pfx:23480", back="/")
         for each in (ada, bob):
             assert "codes of pfx:2348031 are slowed down" in await home(each, 1)
+        await asyncio.to_thread(by_command, url, "pfx:2348031")
+        for each in (ada, bob):
+            assert "are slowed down" not in await home(each, 1)
         await ada.press("release", claim=begun[0].record, fence="1", typed=begun[0].record[-8:], back="/")
         for each in (ada, bob):
             assert "1 payment in doubt" in await home(each, 1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Url, opened
 from hustlex.cli.exits import PARTLY
 from hustlex.cli.hidden import view, visible
@@ -92,8 +93,11 @@ def resume(bulk_id: Id, url: Url = None, as_json: AsJson = False) -> None:
     """
     with opened(url) as hx:
         found = hx.jobs.inspector.bulk.get(bulk_id)
-        found = found if found.moving else hx.jobs.inspector.bulk.start(bulk_id)
-        _end(_driven(hx, found), "bulk.resume/1", as_json=as_json)
+        with acting(hx, "continue_bulk", bulk=bulk_id, place=_queue(found)) as told:
+            found = found if found.moving else hx.jobs.inspector.bulk.start(bulk_id)
+            found = _driven(hx, found)
+            told.count = found.done
+        _end(found, "bulk.resume/1", as_json=as_json)
 
 
 @bulk.command()
@@ -103,8 +107,9 @@ def pause(bulk_id: Id, url: Url = None, as_json: AsJson = False) -> None:
     Exit codes: 0; 4 there is no such act; 5 it does not run.
     Example: hustlex bulk pause 3f9a01c2
     """
-    with opened(url) as hx:
-        _turned(hx.jobs.inspector.bulk.pause(bulk_id), "bulk.pause/1", as_json=as_json)
+    with opened(url) as hx, acting(hx, "pause_bulk", bulk=bulk_id):
+        found = hx.jobs.inspector.bulk.pause(bulk_id)
+    _turned(found, "bulk.pause/1", as_json=as_json)
 
 
 @bulk.command()
@@ -114,8 +119,9 @@ def stop(bulk_id: Id, url: Url = None, as_json: AsJson = False) -> None:
     Exit codes: 0; 4 there is no such act; 5 it has ended.
     Example: hustlex bulk stop 3f9a01c2
     """
-    with opened(url) as hx:
-        _turned(hx.jobs.inspector.bulk.stop(bulk_id), "bulk.stop/1", as_json=as_json)
+    with opened(url) as hx, acting(hx, "stop_bulk", bulk=bulk_id):
+        found = hx.jobs.inspector.bulk.stop(bulk_id)
+    _turned(found, "bulk.stop/1", as_json=as_json)
 
 
 @bulk.command()
@@ -125,8 +131,9 @@ def undo(bulk_id: Id, url: Url = None, as_json: AsJson = False) -> None:
     Exit codes: 0; 4 there is no such act; 5 it cannot be undone; 7 some tasks could not be put back.
     Example: hustlex bulk undo 3f9a01c2
     """
-    with opened(url) as hx:
+    with opened(url) as hx, acting(hx, "undo_bulk", bulk=bulk_id) as told:
         found = _driven(hx, hx.jobs.inspector.bulk.undo(bulk_id))
+        told.count = found.undone
     if as_json:
         print_json("bulk.undo/1", _answer(found))
     else:
@@ -152,16 +159,25 @@ def act(
     found = acts.plan(verb, query, queues=queues, by=me(), label=label, start_at=start_at)
     while found.phase is BulkPhase.SEARCHING:
         found = acts.step(found.id, view=view(reveal=reveal))
-    with _stopped_unless_started(hx, found):
-        if found.planned and not (as_json and (yes or dry_run)):
-            _preview(found)
-        if not found.planned or dry_run:
-            acts.stop(found.id)
-            _end(found, f"task.{verb.value}_where/1", as_json=as_json)
-            return
-        confirm(f"{found.planned:,} tasks {_DOES[verb]}", yes=yes, word=str(found.planned))
-        found = acts.start(found.id)
-    _end(_driven(hx, found), f"task.{verb.value}_where/1", as_json=as_json)
+    with ExitStack() as acted:
+        with _stopped_unless_started(hx, found):
+            if found.planned and not (as_json and (yes or dry_run)):
+                _preview(found)
+            if not found.planned or dry_run:
+                acts.stop(found.id)
+                _end(found, f"task.{verb.value}_where/1", as_json=as_json)
+                return
+            confirm(f"{found.planned:,} tasks {_DOES[verb]}", yes=yes, word=str(found.planned))
+            target = {"bulk": found.id, "do": verb.value, "query": query}
+            told = acted.enter_context(acting(hx, f"bulk_{verb.value}", place=_queue(found), **target))
+            found = acts.start(found.id)
+        found = _driven(hx, found)
+        told.count = found.done
+    _end(found, f"task.{verb.value}_where/1", as_json=as_json)
+
+
+def _queue(found: Bulk) -> str:
+    return found.queues[0] if len(found.queues) == 1 else ""
 
 
 @contextmanager

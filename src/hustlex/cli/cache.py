@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from hustlex.cache import EntryState, Stats
+from hustlex.cli.acts import acting
 from hustlex.cli.client import CacheUrl, Prefix, Url, opened
 from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, print_json
 
@@ -92,7 +93,8 @@ def rm(
     """
     with opened(url, cache_url, prefix) as hx:
         there = hx.cache.inspector.entry(name, tuple(key)).kind != "absent"
-        hx.cache.delete(name, tuple(key))
+        with acting(hx, "delete_entry", cache=name, key=":".join(key)):
+            hx.cache.delete(name, tuple(key))
     print_done(there, "cache.rm/1", as_json=as_json)
 
 
@@ -109,6 +111,6 @@ def invalidate(
 
     Example: hustlex cache invalidate --tag org:7
     """
-    with opened(url, cache_url, prefix) as hx:
+    with opened(url, cache_url, prefix) as hx, acting(hx, "invalidate_tag", tag=",".join(tag)):
         hx.cache.invalidate_tags(*tag, soft=soft)
     print_done(True, "cache.invalidate/1", as_json=as_json)

@@ -35,6 +35,7 @@ _NOUNS = {
     **{name: [f"{name}:{name}"] for name in ("limit", "idem", "cache")},
     "event": ["event:event", "follow:tail"],
     "redis": ["redis:redis"],
+    "audit": ["audit:audit"],
 }
 """The noun, and verbs of it that stand in other files."""
 _FOR_SHELLS: dict[str, Any] = {"hidden": True, "context_settings": {"ignore_unknown_options": True}}

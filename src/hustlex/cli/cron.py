@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Url, opened
 from hustlex.cli.hidden import Reveal, line, visible
 from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_done, print_fields, print_json, print_table
-from hustlex.cli.values import json_value, meant
+from hustlex.cli.values import json_text, json_value, meant
 from hustlex.errors import Misuse, NotFound
 from hustlex.jobs import Enqueued, Job, PeriodicInfo, ScheduleInfo
 from hustlex.jobs.enqueue.job import as_job
@@ -85,7 +86,10 @@ def run(name: Name, url: Url = None, as_json: AsJson = False) -> None:
     Example: hustlex cron run report
     """
     with opened(url) as hx:
-        outcome = hx.jobs.schedules.run(_found(hx, name).name)
+        found = _found(hx, name)
+        with acting(hx, "fire", entry=found.name, place=_queue(found)) as act:
+            outcome = hx.jobs.schedules.run(found.name)
+            act.ended(outcome, Enqueued)
     if as_json:
         print_json("cron.run/1", {"outcome": type(outcome).__name__, **fields_of(outcome)})
     else:
@@ -101,7 +105,9 @@ def pause(name: Name, url: Url = None, as_json: AsJson = False) -> None:
     Example: hustlex cron pause report
     """
     with opened(url) as hx:
-        done = hx.jobs.schedules.pause(_found(hx, name).name)
+        found = _found(hx, name)
+        with acting(hx, "pause_entry", entry=found.name, place=_queue(found)):
+            done = hx.jobs.schedules.pause(found.name)
     print_done(done, "cron.pause/1", as_json=as_json)
 
 
@@ -112,7 +118,9 @@ def resume(name: Name, url: Url = None, as_json: AsJson = False) -> None:
     Example: hustlex cron resume report
     """
     with opened(url) as hx:
-        done = hx.jobs.schedules.resume(_found(hx, name).name)
+        found = _found(hx, name)
+        with acting(hx, "resume_entry", entry=found.name, place=_queue(found)):
+            done = hx.jobs.schedules.resume(found.name)
     print_done(done, "cron.resume/1", as_json=as_json)
 
 
@@ -135,10 +143,13 @@ def add(
     Exit codes: 0; 2 for a spec that can never work; 5 when another entry has the name.
     Example: hustlex cron add weekly '0 7 * * 1' report:build '{"week": 1}' --timezone Africa/Lagos
     """
-    job: Job = as_job(task_type, None if payload is None else json_value("PAYLOAD", payload))
+    value = None if payload is None else json_value("PAYLOAD", payload)
+    job: Job = as_job(task_type, value)
+    told = {"spec": spec, "timezone": timezone, "missed": missed, "type": task_type, "payload": json_text(value)}
     with opened(url) as hx:
         job = job.with_options(queue=queue)
-        hx.jobs.schedules.add(name, spec, job, timezone=timezone, missed=missed)
+        with acting(hx, "add_entry", entry=name, queue=queue, **told):
+            hx.jobs.schedules.add(name, spec, job, timezone=timezone, missed=missed)
         found = hx.jobs.schedules.get(name)
     if as_json:
         print_json("cron.add/1", _answer(found))
@@ -168,7 +179,8 @@ def edit(
         raise Misuse("it is not said how", hint="pass --spec, with --timezone where it has one, or --missed")
     with opened(url) as hx:
         found = _found(hx, name)
-        hx.jobs.schedules.change(found.name, **changes)
+        with acting(hx, "edit_entry", entry=found.name, place=_queue(found), **changes):
+            hx.jobs.schedules.change(found.name, **changes)
         changed = hx.jobs.schedules.get(found.name)
     if as_json:
         print_json("cron.edit/1", _answer(changed))
@@ -209,7 +221,8 @@ def rm(name: Name, yes: Yes = False, url: Url = None, as_json: AsJson = False) -
     with opened(url) as hx:
         found = _found(hx, name)
         confirm(f"the entry {found.name} goes", yes=yes)
-        done = hx.jobs.schedules.remove(found.name)
+        with acting(hx, "remove_entry", entry=found.name, place=_queue(found)):
+            done = hx.jobs.schedules.remove(found.name)
     print_done(done, "cron.rm/1", as_json=as_json)
 
 
@@ -222,13 +235,17 @@ def _found(hx: HustleX, name: str) -> ScheduleInfo:
         raise NotFound(error.message, hint=meant(name, names) or "hustlex cron ls lists them") from None
 
 
+def _queue(entry: ScheduleInfo) -> str:
+    return entry.job.options.get("queue", DEFAULT_QUEUE)
+
+
 def _answer(entry: ScheduleInfo) -> dict[str, Any]:
     options = entry.job.options
     return {
         "name": entry.name,
         "spec": entry.spec,
         "type": entry.job.type,
-        "queue": options.get("queue", DEFAULT_QUEUE),
+        "queue": _queue(entry),
         "where": "code" if entry.in_code else "stored",
         "state": "broken" if entry.trouble else "paused" if entry.paused else "fires" if entry.next_at else "silent",
         "next_at": entry.next_at,

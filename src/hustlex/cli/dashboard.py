@@ -6,17 +6,22 @@ import asyncio
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from hustlex.cli.acts import typist
 from hustlex.cli.backend import load_attribute
 from hustlex.cli.client import CacheUrl, Prefix, Url
 from hustlex.cli.ports import check_free
 from hustlex.cli.values import me
 from hustlex.core import private
 from hustlex.core.extras import require
+from hustlex.people.notes import entry, note
 from hustlex.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from hustlex.app import HustleX
 
 _PATIENCE = timedelta(seconds=5)
 _GRACE_SECONDS = 3
@@ -82,10 +87,12 @@ async def _serve(
     ) as hx:  # fmt: skip
         console = Dashboard(hx, title=title, hosts=names, rules=Rulebook(rules) if rules else (), resend=resend)
         if end is not None:
+            await _noted(hx, "sign out", f"name={end}")
             await console.end_sessions(end)
             print(f"{end} is signed out of every console of this server")
             return
         level, name, reveal = who
+        await _noted(hx, "let in", f"name={name} level={level}")
         link = f"{place}/enter#{await console.sign_in_token(Operator(level, name, reveal=reveal))}"
         _hand_over(link, token_file)
         if only_token:
@@ -95,6 +102,11 @@ async def _serve(
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )  # fmt: skip
         await uvicorn.Server(config).serve()
+
+
+async def _noted(hx: HustleX, verb: str, target: str) -> None:
+    """Before it is done: what cannot be written down is not done."""
+    await hx.driver.run(note(hx.prefix, entry(typist(), "cli", "done", verb, target)))
 
 
 def _spoken(console: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Prefix, Url, opened
 from hustlex.cli.output import AsJson, print_answer
 from hustlex.cli.values import json_value
@@ -53,7 +54,7 @@ def publish(
     """
     value = json_value("DATA", data)
     answer: dict[str, Any] = {"channel": channel, "connections": None, "position": None}
-    with opened(url, prefix=prefix) as hx:
+    with opened(url, prefix=prefix) as hx, acting(hx, "publish", channel=channel, kind=kind):
         if kind == "live":
             answer["connections"] = hx.events.channel(channel, Any).publish(value)
         else:

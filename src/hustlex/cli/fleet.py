@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Url, opened
 from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_json, print_table
 from hustlex.cli.values import meant
@@ -81,7 +82,9 @@ def stop(which: Which, yes: Yes = False, url: Url = None, as_json: AsJson = Fals
     with opened(url) as hx:
         found = _one(hx.jobs.inspector.servers(), which)
         confirm(f"the worker {_name(found)} stops, with {found.active_worker_count} tasks in hand", yes=yes)
-        heard = hx.jobs.inspector.stop_worker(found.id)
+        with acting(hx, "stop_worker", worker=found.id) as act:
+            heard = hx.jobs.inspector.stop_worker(found.id)
+            act.failed = "" if heard else "NotHeard"
     if not heard:
         raise Conflict(f"the worker {_name(found)} did not hear it", hint="send SIGTERM to its process")
     if as_json:
@@ -102,7 +105,9 @@ def cancel(task_id: TaskId, yes: Yes = False, url: Url = None, as_json: AsJson =
         if found.state != "active":
             raise NotFound(f"nobody runs a task {task_id!r}", hint="hustlex task explain tells where it is")
         confirm(f"this attempt of the task {task_id} is cut off", yes=yes)
-        heard = hx.jobs.inspector.cancel(task_id)
+        with acting(hx, "cancel_attempt", queue=found.queue, task=task_id) as act:
+            heard = hx.jobs.inspector.cancel(task_id)
+            act.failed = "" if heard else "NotHeard"
     if not heard:
         raise Conflict("no worker heard it", hint="is its link to the server broken? hustlex worker ls")
     if as_json:

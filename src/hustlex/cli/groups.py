@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Url, opened
 from hustlex.cli.hidden import visible
 from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_json, print_table
@@ -88,7 +89,9 @@ def rm(name: Name, queue: InQueue, yes: Yes = False, url: Url = None, as_json: A
 def _do(hx: HustleX, act: Act, verb: str, does: str, name: str, queue: str, yes: bool, as_json: bool) -> None:
     place = known_queue(hx, queue)
     confirm(f"all tasks of the group {name} {does}", yes=yes, word=name)
-    count = act(place, State.AGGREGATING, group=name)
+    done = {"run": "run_all", "archive": "archive_all", "rm": "delete_all"}[verb]
+    with acting(hx, done, queue=place, state=State.AGGREGATING.value, group=name) as told:
+        count = told.count = act(place, State.AGGREGATING, group=name)
     if as_json:
         print_json(f"group.{verb}/1", {"group": name, "queue": place, "tasks": count})
     else:

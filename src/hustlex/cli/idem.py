@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Prefix, Url, opened
 from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_done, print_fields, print_found, print_json
 
@@ -87,5 +88,7 @@ def release(
         reached = state.point or "none"
         if state.state == "lapsed":
             confirm(f"the effect may have happened (reached: {reached}), and the next request executes", yes=yes)
-        hx.idempotency.inspector.release(claim, fence=max(state.fence, 1))
+        fence = max(state.fence, 1)
+        with acting(hx, "release", claim=claim, fence=str(fence)):
+            hx.idempotency.inspector.release(claim, fence=fence)
     print_done(True, "idem.release/1", as_json=as_json)

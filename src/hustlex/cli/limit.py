@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Prefix, Url, opened
 from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, print_found, print_json, print_table, typed
 from hustlex.cli.values import duration
@@ -73,7 +74,7 @@ def peek(
 
     Example: hustlex limit peek '10/minute per user on POST /pay' --who u7
     """
-    policies, identity, label = _subject(rules, who, endpoint)
+    policies, identity, label = _subject(rules, typed(who), endpoint)
     with opened(url, prefix=prefix) as hx:
         decision = hx.ratelimit.peek(policies, identity, endpoint=label)
         marks = hx.ratelimit.inspector.caller(policies, identity, endpoint=label)
@@ -117,9 +118,11 @@ def reset(
 
     Example: hustlex limit reset '10/minute per user on POST /pay' --who u7
     """
-    policies, identity, label = _subject(rules, who, endpoint)
-    with opened(url, prefix=prefix) as hx:
-        print_done(hx.ratelimit.reset(policies, identity, endpoint=label), "limit.reset/1", as_json=as_json)
+    caller = typed(who)
+    policies, identity, label = _subject(rules, caller, endpoint)
+    with opened(url, prefix=prefix) as hx, acting(hx, "reset_limit", limit=_names(policies), caller=caller):
+        done = hx.ratelimit.reset(policies, identity, endpoint=label)
+    print_done(done, "limit.reset/1", as_json=as_json)
 
 
 @limit.command()
@@ -136,8 +139,10 @@ def ban(
 
     Example: hustlex limit ban limits.toml --who u7 --endpoint /pay --for 1h
     """
-    policies, identity, label = _subject(rules, who, endpoint)
-    with opened(url, prefix=prefix) as hx:
+    caller = typed(who)
+    policies, identity, label = _subject(rules, caller, endpoint)
+    told = {"limit": _names(policies), "caller": caller, "length": length}
+    with opened(url, prefix=prefix) as hx, acting(hx, "ban", **told):
         hx.ratelimit.inspector.ban(policies, identity, endpoint=label, length=duration("--for", length))
     print_done(True, "limit.ban/1", as_json=as_json)
 
@@ -150,9 +155,11 @@ def unban(
 
     Example: hustlex limit unban limits.toml --who u7 --endpoint /pay
     """
-    policies, identity, label = _subject(rules, who, endpoint)
-    with opened(url, prefix=prefix) as hx:
-        print_done(hx.ratelimit.inspector.unban(policies, identity, endpoint=label), "limit.unban/1", as_json=as_json)
+    caller = typed(who)
+    policies, identity, label = _subject(rules, caller, endpoint)
+    with opened(url, prefix=prefix) as hx, acting(hx, "unban", limit=_names(policies), caller=caller):
+        done = hx.ratelimit.inspector.unban(policies, identity, endpoint=label)
+    print_done(done, "limit.unban/1", as_json=as_json)
 
 
 @limit.command()
@@ -190,8 +197,9 @@ def lift(
 
     Example: hustlex limit lift 'app:ratelimit:{u8}:POST%20/pay:pen'
     """
-    with opened(url, prefix=prefix) as hx:
-        print_done(hx.ratelimit.inspector.lift(record), "limit.lift/1", as_json=as_json)
+    with opened(url, prefix=prefix) as hx, acting(hx, "lift_ban", ban=record):
+        done = hx.ratelimit.inspector.lift(record)
+    print_done(done, "limit.lift/1", as_json=as_json)
 
 
 @limit.command("set")
@@ -209,7 +217,8 @@ def own(
 
     Example: hustlex limit set '10/minute per user on POST /pay overridable' --who u7 --to 50 --for 7d
     """
-    policies, identity, label = _subject(rules, who, endpoint)
+    caller = typed(who)
+    policies, identity, label = _subject(rules, caller, endpoint)
     bent = [policy for policy in policies if policy.overridable]
     if len(bent) != 1:
         raise Misuse(
@@ -218,7 +227,9 @@ def own(
     if to != "none" and not (to.isascii() and to.isdecimal() and len(to) < 16):
         raise Misuse("--to is no number", hint="pass a whole number, 1 or more, or none")
     most = None if to == "none" else int(to)
-    with opened(url, prefix=prefix) as hx:
+    told = {"limit": bent[0].name, "caller": caller} | ({} if most is None else {"most": to, "length": length})
+    verb = "common_limit" if most is None else "own_limit"
+    with opened(url, prefix=prefix) as hx, acting(hx, verb, **told):
         hx.ratelimit.set_limit(bent[0], identity, endpoint=label, limit=most, ttl=duration("--for", length))
     print_done(True, "limit.set/1", as_json=as_json)
 
@@ -229,7 +240,11 @@ def _subject(given: list[str], who: str, endpoint: str | None) -> tuple[tuple[Po
     first = rules[0] if rules else None
     if first is None or any((rule.who, rule.endpoint) != (first.who, first.endpoint) for rule in rules):
         raise Misuse("these rules do not limit the same callers at the same place", hint="pass those of one place")
-    return tuple(rule.policy for rule in rules), _identity(first, typed(who)), endpoint or first.endpoint
+    return tuple(rule.policy for rule in rules), _identity(first, who), endpoint or first.endpoint
+
+
+def _names(policies: Iterable[Policy]) -> str:
+    return ",".join(each.name for each in policies)
 
 
 def _identity(rule: Rule, who: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Prefix, Url, opened
 from hustlex.cli.output import (
     AsJson,
@@ -126,7 +127,9 @@ def close_breaker(
     """
     with opened(url, prefix=prefix) as hx:
         confirm(f"messages to {name} pass again, those that nobody asked for as well", yes=yes)
-        done = hx.otp.close_breaker(name)
+        with acting(hx, "close_breaker", breaker=name) as act:
+            done = hx.otp.close_breaker(name)
+            act.failed = "" if done else "Conflict"
     print_done(done, "otp.close_breaker/1", as_json=as_json)
 
 
@@ -144,8 +147,9 @@ def unlock(
     """
     if lane not in ("anon", "known"):
         raise Misuse(f"--lane cannot be {lane!r}", hint="pass anon or known")
-    with opened(url, prefix=prefix) as hx:
-        done = hx.otp.unlock(destination(phone), "known" if lane == "known" else "anon")
+    text = typed(phone)
+    with opened(url, prefix=prefix) as hx, acting(hx, "unlock", phone=text, lane=lane):
+        done = hx.otp.unlock(destination(text), "known" if lane == "known" else "anon")
     print_done(done, "otp.unlock/1", as_json=as_json)
 
 
@@ -153,6 +157,8 @@ def unlock(
 def resend(
     phone: Phone,
     by: Annotated[str, typer.Option(help="The application's function that sends it, as codes:send_again")],
+    url: Url = None,
+    prefix: Prefix = None,
     as_json: AsJson = False,
 ) -> None:
     """Have the application send a code again: to this phone alone, within the same limits; nobody sees the code.
@@ -164,7 +170,9 @@ def resend(
     from hustlex.cli.backend import load_attribute
     from hustlex.people.resend import send_again
 
-    asyncio.run(send_again(check.function("--by", load_attribute(by, "resend")), typed(phone)))
+    sends, text = check.function("--by", load_attribute(by, "resend")), typed(phone)
+    with opened(url, prefix=prefix) as hx, acting(hx, "resend", phone=text):
+        asyncio.run(send_again(sends, text))
     print_done(True, "otp.resend/1", as_json=as_json)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Prefix, Url, opened
 from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, print_json, typed
 from hustlex.cli.session import User
@@ -37,4 +38,7 @@ def reset(user: User, url: Url = None, prefix: Prefix = None, as_json: AsJson = 
     Example: hustlex pin reset u7
     """
     with opened(url, prefix=prefix) as hx:
-        print_done(hx.pins.reset(typed(user)), "pin.reset/1", as_json=as_json)
+        who = typed(user)
+        with acting(hx, "reset_pin", user=who):
+            done = hx.pins.reset(who)
+    print_done(done, "pin.reset/1", as_json=as_json)

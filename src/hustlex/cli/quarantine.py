@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Url, opened
 from hustlex.cli.output import AsJson, Yes, confirm, print_done, print_json, print_table
 from hustlex.cli.task import Id, Queue
@@ -60,7 +61,9 @@ def put_back(task_id: Id, queue: InQueue, url: Url = None, as_json: AsJson = Fal
     Example: hustlex quarantine put-back mail-5 --queue mail
     """
     with opened(url) as hx:
-        hx.jobs.inspector.put_back(known_queue(hx, queue), task_id)
+        place = known_queue(hx, queue)
+        with acting(hx, "put_back", queue=place, task=task_id):
+            hx.jobs.inspector.put_back(place, task_id)
     print_done(True, "quarantine.put_back/1", as_json=as_json)
 
 
@@ -74,7 +77,8 @@ def rm(task_id: Id, queue: InQueue, yes: Yes = False, url: Url = None, as_json: 
     with opened(url) as hx:
         place = known_queue(hx, queue)
         confirm(f"the message {task_id} will be deleted", yes=yes)
-        hx.jobs.inspector.discard(place, task_id)
+        with acting(hx, "discard", queue=place, task=task_id):
+            hx.jobs.inspector.discard(place, task_id)
     print_done(True, "quarantine.rm/1", as_json=as_json)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Prefix, Url, opened
 from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_done, print_fields, print_json, print_table
 from hustlex.cli.progress import progress
@@ -14,6 +16,9 @@ from hustlex.errors import Misuse
 from hustlex.jobs import QueueSummary, Server
 from hustlex.jobs.inspect.standing import serving, state_of
 from hustlex.metrics.durations import read_durations
+
+if TYPE_CHECKING:
+    from hustlex.sync import HustleX
 
 queue = typer.Typer(no_args_is_help=True)
 
@@ -124,7 +129,7 @@ def pause(name: Names, url: Url = None, as_json: AsJson = False) -> None:
     """
     with opened(url) as hx:
         queues = [known_queue(hx, each) for each in name]
-        changed = [hx.jobs.inspector.pause(each) for each in queues]
+        changed = [_done(hx, "pause", hx.jobs.inspector.pause, each) for each in queues]
     print_done(any(changed), "queue.pause/1", as_json=as_json)
 
 
@@ -136,7 +141,7 @@ def resume(name: Names, url: Url = None, as_json: AsJson = False) -> None:
     """
     with opened(url) as hx:
         queues = [known_queue(hx, each) for each in name]
-        changed = [hx.jobs.inspector.unpause(each) for each in queues]
+        changed = [_done(hx, "resume", hx.jobs.inspector.unpause, each) for each in queues]
     print_done(any(changed), "queue.resume/1", as_json=as_json)
 
 
@@ -154,7 +159,8 @@ def limit(
     if size != "none" and not (size.isascii() and size.isdecimal() and len(size) < 16):
         raise Misuse("SIZE is no number of tasks", hint="pass a whole number, or none")
     most = None if size == "none" else int(size)
-    with opened(url) as hx:
+    verb, told = ("lift_limit", None) if most is None else ("limit_queue", str(most))
+    with opened(url) as hx, acting(hx, verb, queue=name, most=told):
         hx.jobs.limit_queue(name, max_size=most)
     if as_json:
         print_json("queue.limit/1", {"queue": name, "limit": most})
@@ -178,10 +184,15 @@ def rm(
         [summary] = hx.jobs.inspector.summaries([known_queue(hx, name)])
         held = summary.unfinished + summary.archived
         confirm(f"the queue {name} goes, with {held:,} tasks", yes=yes, word=name)
-        with progress(f"removing {name}") as told:
+        with acting(hx, "delete_queue", queue=name), progress(f"removing {name}") as told:
             told(0, held)
             hx.jobs.inspector.delete_queue(name, force=force)
     print_done(True, "queue.rm/1", as_json=as_json)
+
+
+def _done(hx: HustleX, verb: str, does: Callable[[str], bool], name: str) -> bool:
+    with acting(hx, verb, queue=name):
+        return does(name)
 
 
 def row(queue: QueueSummary, servers: list[Server]) -> tuple[Any, ...]:

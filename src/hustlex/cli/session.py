@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Prefix, Url, opened
 from hustlex.cli.output import AsJson, confirm, fields_of, print_done, print_fields, print_json, print_table, typed
 
@@ -58,7 +59,9 @@ def revoke(user: User, session_id: Id, url: Url = None, prefix: Prefix = None, a
     Example: hustlex session revoke u7 Q2hlY2sgdGhpcyBvdXQhIQ
     """
     with opened(url, prefix=prefix) as hx:
-        done = hx.tokens.revoke_session(typed(user), session_id).ended
+        who = typed(user)
+        with acting(hx, "revoke", user=who, session=session_id):
+            done = hx.tokens.revoke_session(who, session_id).ended
     print_done(done, "session.revoke/1", as_json=as_json)
 
 
@@ -76,7 +79,9 @@ def revoke_all(
     """
     with opened(url, prefix=prefix) as hx:
         confirm("every session and token of this user ends", yes=yes)
-        ended = hx.tokens.revoke_all(typed(user)).ended
+        who = typed(user)
+        with acting(hx, "revoke_all", user=who) as act:
+            ended = act.count = hx.tokens.revoke_all(who).ended
     if as_json:
         print_json("session.revoke_all/1", {"ended": ended})
     else:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Url, opened
 from hustlex.cli.hidden import Reveal, line, view, visible
 from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, print_json, print_table
-from hustlex.cli.values import duration, json_value, known_queue, moment, queue_of
+from hustlex.cli.values import duration, json_text, json_value, known_queue, moment, queue_of
 from hustlex.core.printable import printable
 from hustlex.errors import Misuse
 from hustlex.jobs import Dependency, Enqueued, FoundTasks, TaskInfo, UnreadTask
@@ -133,10 +134,13 @@ def enqueue(
     Exit codes: 0; 5 when it was not taken: another holds its id or lock, or the queue is full.
     Example: hustlex task enqueue mail:send '{"to": 7}' --queue mail --in 10min
     """
-    job = as_job(task_type, None if payload is None else json_value("PAYLOAD", payload))
+    value = None if payload is None else json_value("PAYLOAD", payload)
+    job = as_job(task_type, value)
     options: Any = {"queue": queue, **({"task_id": task_id} if task_id else {}), **start_of(process_in, process_at)}
-    with opened(url) as hx:
+    target: Any = {"queue": queue, "task": task_id, "type": task_type, "payload": json_text(value)}
+    with opened(url) as hx, acting(hx, "enqueue", when=process_in or process_at, **target) as act:
         outcome = hx.jobs.enqueue(job, **options)
+        act.ended(outcome, Enqueued)
     taken = isinstance(outcome, Enqueued)
     if as_json:
         print_json("task.enqueue/1", {"outcome": type(outcome).__name__, **fields_of(outcome)})
@@ -166,10 +170,12 @@ def edit(
     value = None if payload is None else json_value("--payload", payload)
     with opened(url) as hx:
         place = queue_of(hx, task_id, queue)
-        if payload is not None:
-            hx.jobs.inspector.update_payload(place, task_id, value)
-        if start:
-            hx.jobs.inspector.reschedule(place, task_id, **start)
+        told: Any = {"queue": place, "task": task_id, "changes": json_text(value), "when": process_in or process_at}
+        with acting(hx, "edit", **told):
+            if payload is not None:
+                hx.jobs.inspector.update_payload(place, task_id, value)
+            if start:
+                hx.jobs.inspector.reschedule(place, task_id, **start)
     print_done(True, "task.edit/1", as_json=as_json)
 
 

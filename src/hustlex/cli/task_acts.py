@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from hustlex.cli import bulk
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Url, opened
 from hustlex.cli.exits import PARTLY, exit_code
 from hustlex.cli.hidden import Reveal
@@ -132,7 +133,8 @@ def _each(hx: HustleX, asked: ActRequest, one: Callable[[str, str], Any]) -> Non
         place = asked.queue or ""
         try:
             place = queue_of(hx, task_id, asked.queue)
-            one(place, task_id)
+            with acting(hx, asked.verb.value, queue=place, task=task_id):
+                one(place, task_id)
             items.append({"id": task_id, "queue": place, "done": True, "error": None})
         except (NotFound, Conflict) as error:
             if len(ids) == 1:

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from hustlex.cli.acts import acting
 from hustlex.cli.client import Url, opened
 from hustlex.cli.hidden import Reveal
 from hustlex.cli.output import AsJson, Yes, fields_of, print_fields, print_json
 from hustlex.cli.task import Id, ProcessAt, ProcessIn, Queue, start_of
 from hustlex.cli.task_acts import ActRequest, DryRun, Ids, Where, do
-from hustlex.cli.values import json_value, known_queue, queue_of
+from hustlex.cli.values import json_text, json_value, known_queue, queue_of
 from hustlex.errors import Misuse
 from hustlex.jobs import BulkVerb, Enqueued
 
@@ -35,7 +36,9 @@ def clone(
     changed: Any = None if changes is None else json_value("--changes", changes)
     with opened(url) as hx:
         place = queue_of(hx, task_id, queue)
-        outcome = hx.jobs.inspector.clone(place, task_id, to=to, changes=changed)
+        with acting(hx, "clone", queue=place, task=task_id, changes=json_text(changed), to=to) as act:
+            outcome = hx.jobs.inspector.clone(place, task_id, to=to, changes=changed)
+            act.ended(outcome, Enqueued)
     if as_json:
         print_json("task.clone/1", {"outcome": type(outcome).__name__, **fields_of(outcome)})
     else:

@@ -49,6 +49,11 @@ def json_value(name: str, text: str) -> Any:
         raise Misuse(f"{name} is not JSON", hint="""quote it for the shell, as '{"to": 7}'""") from None
 
 
+def json_text(value: Any) -> str:
+    """The same written down; "" for none."""
+    return "" if value is None else msgspec.json.encode(value).decode()
+
+
 def meant(name: str, known: Collection[str]) -> str:
     """``did you mean 'default'?``, or nothing."""
     near = difflib.get_close_matches(name, known, 1)

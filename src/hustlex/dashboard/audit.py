@@ -6,8 +6,6 @@ from hustlex.core.op import AsyncDriver
 from hustlex.dashboard.operators import Operator
 from hustlex.people.notes import AuditEntry, Phase, ended, entry, note, notes
 
-_MOST_BETWEEN = 100
-
 
 class Audit:
     """A capped stream of what was done, which the command line writes as well."""
@@ -31,5 +29,5 @@ class Audit:
 
     async def ended(self, after: str) -> set[str]:
         """Acts whose end stands among the hundred entries just after this one."""
-        found = await self._driver.run(ended(self._prefix, after, _MOST_BETWEEN))
+        found = await self._driver.run(ended(self._prefix, after))
         return set(found)

@@ -22,7 +22,7 @@ _MOST_PAGES = 10
 _PER_PAGE = 500
 _HEADS = ("queue", "id", "type", "state", "retried", "max_retry", "next_start", "last_failed", "completed", "error",
           "payload")  # fmt: skip
-_AUDIT_HEADS = ("when", "who", "outcome", "what", "target", "queue", "before", "after", "id")
+_AUDIT_HEADS = ("when", "who", "via", "outcome", "what", "target", "queue", "before", "after", "id")
 _MOST_LOOKED = 20_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes for the beginning of one, also written wide."""
@@ -53,7 +53,7 @@ async def audit_csv(request: PageRequest, sought: AuditFilter) -> str:
 
 def _audit_row(row: AuditRow) -> tuple[str, ...]:
     return (
-        _moment(row.at), row.who, row.outcome, row.what, row.target, row.queue, row.before, row.after, row.id
+        _moment(row.at), row.who, row.via, row.outcome, row.what, row.target, row.queue, row.before, row.after, row.id
     )  # fmt: skip
 
 

@@ -30,7 +30,10 @@ PRIVATE = ("user", "phone", "key", "caller")
 _WORDS: Mapping[str, Any] = {"query": "audit", "group": "group", "channel": "audit", "tag": "audit", "spec": "audit",
                              "timezone": "audit", "type": "audit"}  # fmt: skip
 """Of these, what somebody may have written a secret into, and what kind of a value that is."""
+ROOMS: Mapping[str, str] = {"publish": "events"}
+"""Of verbs that have no button, the rooms, where these are not jobs."""
 _MOST_ENTRIES = 20_000
+_MOST_BETWEEN = 100
 _log = logger("hustlex.audit")
 
 
@@ -119,15 +122,14 @@ def changes_of(text: str) -> dict[str, Any]:
 class Endings:
     """Of entries that come newest first: that an act was begun is told where its end is not."""
 
-    def __init__(self) -> None:
-        self._ended = set[str]()
+    def __init__(self, ended: Iterable[str] = ()) -> None:
+        """ended: acts whose end was told before these."""
+        self._ended = set(ended)
 
-    def keep(self, entries: Iterable[AuditEntry]) -> Iterator[AuditEntry]:
-        """Those that say how an act stands last."""
-        for each in entries:
-            self._ended.add(each.fields.get("of", ""))
-            if each.id not in self._ended:
-                yield each
+    def supersede(self, entry: AuditEntry) -> bool:
+        """Whether how its act ended was told already."""
+        self._ended.add(entry.fields.get("of", ""))
+        return entry.id in self._ended
 
 
 def notes(
@@ -144,11 +146,11 @@ def notes(
     )  # fmt: skip
 
 
-def ended(prefix: str, after: str, count: int) -> Op[list[str]]:
-    """Of the entries that were written down just after this one: ids of the acts whose end they tell."""
+def ended(prefix: str, after: str) -> Op[list[str]]:
+    """Of the hundred entries that were written down just after this one: ids of the acts whose end they tell."""
     key = audit_key(prefix)
     return command(
-        "console.notes", Effect.READ, "XRANGE", key, f"({after}", "+", "COUNT", count, keys=(key,),
+        "console.notes", Effect.READ, "XRANGE", key, f"({after}", "+", "COUNT", _MOST_BETWEEN, keys=(key,),
         decode=lambda reply: [entry.fields["of"] for entry in _entries(reply) if "of" in entry.fields],
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from hustlex.dashboard.operators import Operator
 from hustlex.dashboard.render import excerpt
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.words import visible
-from hustlex.people.notes import AuditEntry
+from hustlex.people.notes import ROOMS, AuditEntry, Endings
 
 _SIZE = 50
 _CHUNK = 500
@@ -54,7 +54,7 @@ class AuditFilter(msgspec.Struct, frozen=True):
     def takes(self, row: AuditRow) -> bool:
         """Whether an entry, as it is shown, is among those sought."""
         told = f"{row.what} {row.target} {row.queue} {row.outcome}"
-        return self.who.casefold() in row.who.casefold() and self.what.casefold() in told.casefold()
+        return self.who.casefold() in f"{row.who} {row.via}".casefold() and self.what.casefold() in told.casefold()
 
 
 class AuditRow(msgspec.Struct, frozen=True):
@@ -63,6 +63,8 @@ class AuditRow(msgspec.Struct, frozen=True):
     id: str
     at: datetime
     who: str
+    via: str
+    """web: by a button; cli: by a command."""
     what: str
     target: str
     queue: str
@@ -84,7 +86,7 @@ def wanted(given: Callable[[str], str]) -> AuditFilter:
 
 
 async def audit(request: PageRequest) -> PageContent:
-    """What was done through the console, newest first."""
+    """What was done through the console and by commands, newest first."""
     sought, before = wanted(request.word), request.word("before")
     before = before if _ID.fullmatch(before) else ""
     rows, cursor = await look(request, sought, before=before, size=_SIZE, most=_MOST_LOOKED)
@@ -101,15 +103,14 @@ async def look(
     """
     log, show = Audit(request.hx.driver, request.hx.prefix), _shown(request)
     found, looked, cursor, last = list[AuditRow](), 0, before, before
-    ended = await log.ended(before) if before else set[str]()
+    endings = Endings(await log.ended(before) if before else ())
     while looked < most:
         count = min(_CHUNK if looked or sought.given else 2 * size + 1, _CHUNK, most - looked)
         entries = await log.newest(cursor, count, *sought.range_ms)
         for entry in entries:
             if not may_see(request.operator, entry.fields):
                 continue
-            ended.add(entry.fields.get("of", ""))
-            if entry.id not in ended and sought.takes(row := _row(entry, show)):
+            if not endings.supersede(entry) and sought.takes(row := _row(entry, show)):
                 if len(found) == size:
                     return found, last
                 found.append(row)
@@ -123,7 +124,7 @@ async def look(
 def may_see(operator: Operator, fields: Mapping[str, str]) -> bool:
     """What was done in rooms that exist for this person; of jobs all of it, or what was done to their queues."""
     act = ACTS.get(fields.get("verb", ""))
-    room = act.room if act else "jobs"
+    room = act.room if act else ROOMS.get(fields.get("verb", ""), "jobs")
     if not operator.sees_room(room):
         return False
     queues = [fields[name] for name in ("queue", "to") if fields.get(name)]
@@ -138,8 +139,9 @@ def _row(entry: AuditEntry, show: Callable[[str], str]) -> AuditRow:
     at = datetime.fromtimestamp(int(entry.id.split("-")[0]) / 1000, UTC)
     detail = f"({count})" if (count := text("count")) else text("error")
     who, target = (show(entry.fields.get(name, "")) for name in ("name", "target"))
+    via = "cli" if entry.fields.get("via") == "cli" else "web"
     told = text("phase"), detail, text("before"), text("after")
-    return AuditRow(entry.id, at, who, text("verb"), target, text("queue"), *told)
+    return AuditRow(entry.id, at, who, via, text("verb"), target, text("queue"), *told)
 
 
 def _shown(request: PageRequest) -> Callable[[str], str]:
