@@ -74,6 +74,51 @@ async def test_every_unfinished_task_counts_and_no_finished_one(
     assert await jobs.enqueue("t") == QueueFull("default", 7, 1)
 
 
+async def test_many_groups_are_counted_some_at_a_time(hx: Any, raw: redis.Redis) -> None:
+    """Counting all of them at each enqueue would hold up the server: with 10,000 for 50 ms."""
+    await hx.jobs.limit_queue("default", max_size=2_000)
+    with raw.pipeline(transaction=False) as pipe:
+        for n in range(500):
+            pipe.zadd(Q.group(f"g{n}"), {f"{n}a": 1, f"{n}b": 1, f"{n}c": 1})
+            pipe.sadd(Q.groups, f"g{n}")
+        pipe.execute()
+    for n in range(30):
+        await hx.jobs.enqueue("t", group=f"g{n}")
+    assert int(raw.hget(f"{Q.prefix}x:grouped", "last")) >= 1_500 and raw.ttl(f"{Q.prefix}x:grouped") > 0
+    raw.set(f"{Q.prefix}x:limit", 1_400)
+    full = await hx.jobs.enqueue("t", group="g1")
+    assert isinstance(full, QueueFull) and 1_500 <= full.size <= 1_540 and full.limit == 1_400
+    raw.set(f"{Q.prefix}x:limit", 2_000)
+    assert isinstance(await hx.jobs.enqueue("t"), Enqueued)
+    raw.delete(Q.groups)
+    raw.set(f"{Q.prefix}x:limit", 5)
+    assert isinstance(await hx.jobs.enqueue("t"), Enqueued), "few groups are counted anew"
+
+
+async def test_a_call_looks_at_a_hundred_groups_however_many_there_are(hx: Any, raw: redis.Redis) -> None:
+    await hx.jobs.enqueue("t")
+    await hx.jobs.limit_queue("default", max_size=10**6)
+    with raw.pipeline(transaction=False) as pipe:
+        for n in range(3_000):
+            pipe.zadd(Q.group(f"g{n}"), {f"{n}": 1, f"{n}b": 1})
+            pipe.sadd(Q.groups, f"g{n}")
+        pipe.execute()
+
+    def counts() -> int:
+        stats = raw.info("commandstats")
+        return int(stats.get("cmdstat_zcard", {"calls": 0})["calls"])
+
+    for call in (lambda: hx.jobs.enqueue("t"), lambda: hx.jobs.enqueue("t", group="g7"),
+                 lambda: hx.jobs.inspector.queue("default")):  # fmt: skip
+        before = counts()
+        await call()
+        assert 0 < counts() - before < 200
+    info = await hx.jobs.inspector.queue("default")
+    assert info.groups == 3_000 and 5_900 <= info.aggregating <= 6_100
+    groups = await hx.jobs.inspector.groups("default")
+    assert len(groups) == 3_000 and sum(each.size for each in groups) == 6_001
+
+
 async def test_what_adds_no_task_is_answered_as_ever(hx: Any) -> None:
     await hx.jobs.enqueue("t", task_id="a", unique_for=MINUTE)
     await hx.jobs.enqueue("t", b"1", task_id="b", debounce=MINUTE, unique_key="k")

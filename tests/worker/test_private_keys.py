@@ -110,6 +110,7 @@ async def test_every_private_key_has_an_end_or_a_most(
             await jobs.enqueue_many([tells.job(), fails.job(), tells.job().with_options(process_in=HOUR)])
             await jobs.enqueue(tells.job(), debounce=timedelta(milliseconds=50))
             await jobs.enqueue(tells.job(), group="g", unique_for=HOUR)
+            await jobs.enqueue_many([Job("t", b"", {"group": f"g{n}"}) for n in range(120)])
             await jobs.start(tells.job().then(gather(tells.job(), tells.job().with_options(queue="other"))))
             later = (await jobs.enqueue(answers.job(), process_in=timedelta(milliseconds=100))).or_raise()
             assert await later.result(timeout=timedelta(seconds=15)) == 7

@@ -108,8 +108,8 @@ class Inspector:
         return self._driver.follow(errors.newest(names, size))
 
     def groups(self, queue: str) -> list[GroupInfo]:
-        """The groups with tasks waiting for aggregation, by name."""
-        return self._driver.follow(inspection.of_queue(queue, inspect.groups(queue)))
+        """All groups with tasks waiting for aggregation, by name; a call for each hundred."""
+        return self._driver.follow(inspection.groups(queue))
 
     def scan_groups(self, queue: str, *, cursor: str = "", size: int = 50) -> FoundGroups:
         """Some groups with tasks waiting for aggregation, and since when; costs the same however many there are.

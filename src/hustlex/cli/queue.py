@@ -9,6 +9,7 @@ import typer
 
 from hustlex.cli.acts import acting
 from hustlex.cli.client import Prefix, Url, opened
+from hustlex.cli.hidden import visible
 from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_done, print_fields, print_json, print_table
 from hustlex.cli.progress import progress
 from hustlex.cli.values import known_queue
@@ -25,6 +26,8 @@ queue = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The queue's name, as `queue ls` prints it")]
 Names = Annotated[list[str], typer.Argument(help="Queues, as `queue ls` prints them")]
 
+_GROUPS = 50
+"""About so many are shown."""
 COLOURS = {"unserved": "bold red", "paused": "yellow", "full": "yellow", "running": "green"}
 HEADS = ("queue", "state", "workers", "pending", "active", "sched", "retry", "archive", "wait", "done", "failed")
 
@@ -63,8 +66,10 @@ def show(
         inspector = hx.jobs.inspector
         found = inspector.queue(known_queue(hx, name))
         [summary] = inspector.summaries([name])
-        history, groups, servers = inspector.history(name, days), inspector.groups(name), inspector.servers()
+        history, servers = inspector.history(name, days), inspector.servers()
+        waiting = inspector.scan_groups(name, size=_GROUPS)
     state, workers = state_of(summary, servers), [f"{each.host}:{each.pid}" for each in serving(name, servers)]
+    groups = [{**fields_of(each), "name": visible("group", each.name)} for each in waiting.groups]
     head = {**fields_of(found), "state": state, "orphans": summary.orphans, "workers": workers}
     if as_json:
         print_json("queue/1", {**head, "groups": groups, "days": history})
@@ -72,7 +77,9 @@ def show(
     print_fields({**head, "latency": summary.latency})
     if groups:
         print()
-        print_table(("group", "tasks"), ((each.name, each.size) for each in groups))
+        print_table(("group", "tasks"), ((each["name"], each["size"]) for each in groups))
+    if waiting.cursor:
+        print(f"of {waiting.number:,} groups; hustlex group ls --queue {name} goes on")
     print()
     print_table(("day (UTC)", "done", "failed"), ((each.day, each.processed, each.failed) for each in history))
 

@@ -180,8 +180,8 @@ class Jobs:
 
         It is kept in Redis and obeyed, in the atomic step of each enqueue, by every producer of this package, periodic
         entries included; a full queue answers QueueFull. Go's producers do not know it. What brings no new task is not
-        held up: retries, recovery, aggregation, and the inspector's ``run``. With many groups in the queue each enqueue
-        costs one look at each of them.
+        held up: retries, recovery, aggregation, and the inspector's ``run``. What waits in more than 100 groups is
+        counted a hundred groups at a time, and so a little late.
         """
         await self._driver.run(ops.limit(declared(queue, self._queues), max_size))
 

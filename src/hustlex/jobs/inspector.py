@@ -107,8 +107,8 @@ class Inspector:
         return await self._driver.follow(errors.newest(names, size))
 
     async def groups(self, queue: str) -> list[GroupInfo]:
-        """The groups with tasks waiting for aggregation, by name."""
-        return await self._driver.follow(inspection.of_queue(queue, inspect.groups(queue)))
+        """All groups with tasks waiting for aggregation, by name; a call for each hundred."""
+        return await self._driver.follow(inspection.groups(queue))
 
     async def scan_groups(self, queue: str, *, cursor: str = "", size: int = 50) -> FoundGroups:
         """Some groups with tasks waiting for aggregation, and since when; costs the same however many there are.

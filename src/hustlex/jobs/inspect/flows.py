@@ -12,7 +12,7 @@ from hustlex.core.op import Batch, Flow, Op, Part, do
 from hustlex.errors import Conflict, Error, NotFound
 from hustlex.jobs import keys, lookup
 from hustlex.jobs.inspect import change, fleet, ops
-from hustlex.jobs.inspect.types import PeriodicInfo, QueueSummary, RunningTask, Server
+from hustlex.jobs.inspect.types import GroupInfo, PeriodicInfo, QueueSummary, RunningTask, Server
 from hustlex.jobs.lease.heartbeat import ServedTypes
 from hustlex.jobs.lease.vitals import Vitals
 from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, ServerInfo, WorkerInfo, decode_task, encode_task
@@ -33,6 +33,16 @@ def of_queue(queue: str, op: Op[T]) -> Flow[T]:
         raise NotFound(f"there is no queue {queue!r}", hint="a queue exists once a task was enqueued to it")
     result: T = answer
     return result
+
+
+def groups(queue: str) -> Flow[list[GroupInfo]]:
+    """All groups with tasks waiting, by name; in steps, so that others are served between them. Raises NotFound."""
+    page = yield from of_queue(queue, ops.scan_groups(queue, "", _TOGETHER))
+    found = {each.name: each.size for each in page.groups}
+    while page.cursor:
+        page = yield from do(ops.scan_groups(queue, page.cursor, _TOGETHER))
+        found |= {each.name: each.size for each in page.groups}
+    return [GroupInfo(name, size) for name, size in sorted(found.items())]
 
 
 def every(queue: str, op: Op[tuple[int, int]]) -> Flow[int]:

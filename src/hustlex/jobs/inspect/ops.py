@@ -22,7 +22,6 @@ _SUMMARISE = load("hustlex.jobs", "inspect/summarise")
 _DAYS = load("hustlex.jobs", "inspect/count_days")
 _LIST = load("hustlex.jobs", "inspect/list_tasks")
 _SHOW = load("hustlex.jobs", "inspect/show_task")
-_GROUPS = load("hustlex.jobs", "inspect/list_groups")
 _SCAN_GROUPS = load("hustlex.jobs", "inspect/scan_groups")
 
 Counted = TypeVar("Counted", QueueInfo, QueueSummary)
@@ -77,12 +76,6 @@ def history(name: str, days: int, now_ms: int) -> Op[list[DayStats]]:
     check.whole("days", days, 1, _MOST_DAYS)
     q = queue_keys(name)
     return _DAYS.op((q.processed, q.failed), (now_ms, days), _day_stats)
-
-
-def groups(name: str) -> Op[list[GroupInfo]]:
-    """The groups with tasks waiting, by name."""
-    q = queue_keys(name)
-    return _GROUPS.op((q.groups,), (q.group_prefix,), _group_infos)
 
 
 def scan_groups(name: str, cursor: str, size: int) -> Op[FoundGroups]:
@@ -145,11 +138,6 @@ def _counted(kind: type[Counted], name: str, reply: Reply) -> Counted:
 
 def _day_stats(reply: Reply) -> list[DayStats]:
     return [DayStats(_text(reply[n]), int(reply[n + 1]), int(reply[n + 2])) for n in range(1, len(reply), 3)]
-
-
-def _group_infos(reply: Reply) -> list[GroupInfo]:
-    found = [GroupInfo(_text(reply[n]), int(reply[n + 1])) for n in range(1, len(reply), 2)]
-    return sorted(found, key=lambda group: group.name)
 
 
 def _scanned(reply: Reply) -> FoundGroups:

@@ -98,7 +98,7 @@ class QueueInfo(msgspec.Struct, frozen=True):
     archived: int
     completed: int
     aggregating: int
-    """Tasks that wait in groups."""
+    """Tasks that wait in groups; of more than 100 groups, about."""
     groups: int
     """How many groups have tasks waiting."""
     processed_today: int

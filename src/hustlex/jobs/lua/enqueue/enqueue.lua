@@ -6,7 +6,7 @@
 -- KEYS groups     set    asynq:{<queue>}:groups
 -- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:g:<group>  asynq:{<queue>}:x:sent:<letters of the token>  asynq:{<queue>}:x:due
 --         and each task's lock
--- TOUCHES asynq:{<queue>}:x:limit  and, when it exists, all that holds unfinished tasks
+-- TOUCHES asynq:{<queue>}:x:limit  and, when it exists, all that holds unfinished tasks, and asynq:{<queue>}:x:grouped
 -- ARGV now_ms     int    0: the server's clock
 -- ARGV prefix     text   asynq:{<queue>}:
 -- ARGV token      text   names this call

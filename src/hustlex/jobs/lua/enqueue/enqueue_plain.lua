@@ -2,7 +2,7 @@
 -- EFFECT idempotent  as enqueue: the token's answers are kept for 10 s or more
 -- KEYS pending    any    asynq:{<queue>}:pending
 -- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:x:sent:<letters of the token>
--- TOUCHES asynq:{<queue>}:x:limit  and, when it exists, all that holds unfinished tasks
+-- TOUCHES asynq:{<queue>}:x:limit  and, when it exists, all that holds unfinished tasks, and asynq:{<queue>}:x:grouped
 -- ARGV now_ms     int    0: the server's clock
 -- ARGV prefix     text   asynq:{<queue>}:
 -- ARGV token      text   names this call

@@ -17,8 +17,7 @@
 -- @include clock
 -- @include fields
 -- @include utc_day
-local now, memory = clock(now_ms), 0
-local day = utc_day(math.floor(now / 1000))
+local now, memory, oldest = clock(now_ms), 0, redis.call('LINDEX', pending, -1)
 
 local function usage(key)
   local bytes = redis.pcall('MEMORY', 'USAGE', key)  -- an ACL may forbid it
@@ -38,21 +37,22 @@ for n, key in ipairs({pending, active, scheduled, retry, archived, completed}) d
   memory = memory + usage(key) + weight(ids) / math.max(#ids, 1) * size
   reply[#reply + 1] = size
 end
--- As Asynq weighs groups: what up to 20 tasks of each of five weigh on average, times all that wait.
-local aggregating, names, sampled, sum = 0, redis.call('SMEMBERS', groups), 0, 0
-for n, name in ipairs(names) do
+-- As Asynq weighs groups, by five of them. Chance chooses 100 of more: to count them all would hold up the server.
+local number, aggregating, sampled, sum = redis.call('SCARD', groups), 0, 0, 0
+for n, name in ipairs(redis.call('SRANDMEMBER', groups, 100)) do
   local size = redis.pcall('ZCARD', prefix .. 'g:' .. name) -- a table when it holds something else
   aggregating = aggregating + (type(size) == 'number' and size or 0)
   local ids = n <= 5 and type(size) == 'number' and redis.call('ZRANGE', prefix .. 'g:' .. name, 0, 19) or {}
   sampled, sum = sampled + #ids, sum + weight(ids)
 end
+aggregating = math.floor(aggregating / math.max(math.min(number, 100), 1) * number + 0.5)
 memory = memory + sum / math.max(sampled, 1) * aggregating
-for _, number in ipairs({aggregating, #names}) do reply[#reply + 1] = number end
+reply[#reply + 1], reply[#reply + 2] = aggregating, number
+local day = utc_day(math.floor(now / 1000))
 for _, key in ipairs({processed .. ':' .. day, failed .. ':' .. day, processed, failed}) do
   reply[#reply + 1] = redis.call('GET', key) or '0'
 end
 reply[#reply + 1] = redis.call('EXISTS', paused)
-local oldest = redis.call('LINDEX', pending, -1)
 local since = tonumber(oldest and field(prefix .. 't:' .. oldest, 'pending_since') or '')
 reply[#reply + 1] = string.format('%.0f', since and math.max(now - since / 1000000, 0) or 0)
 reply[#reply + 1] = string.format('%.0f', memory)

@@ -3,7 +3,7 @@
 -- KEYS pending  list    asynq:{<queue>}:pending
 -- KEYS fired    string  asynq:{<queue>}:x:cron:<entry>  the last instant, in ms; lives for life_s
 -- TOUCHES asynq:{<queue>}:t:<id>, its lock asynq:{<queue>}:unique:<type>:<digest>, the hash of the task that holds it
--- TOUCHES asynq:{<queue>}:x:limit  and, when it exists, all that holds unfinished tasks
+-- TOUCHES asynq:{<queue>}:x:limit  and, when it exists, all that holds unfinished tasks, and asynq:{<queue>}:x:grouped
 -- ARGV now_ms      int    0: the server's clock
 -- ARGV instant_ms  int    when the entry was due
 -- ARGV life_s      int    how long the instant is remembered: until 60 days after the next one
