@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from hustlex.cli import supervisor
 from hustlex.cli.relay import LONGEST, Relay
+from hustlex.cli.repeats import Repeats
 from hustlex.cli.supervisor import Child, Supervisor
 from hustlex.core.printable import printable
 from tests.cli.backend import Up
@@ -98,8 +99,8 @@ async def test_a_loud_child_is_heard_to_its_end_and_started_again(
     loud = Child("loud", [sys.executable, "-c", LOUD])
     assert await Supervisor(NoServer(), [loud], {}).run()  # type: ignore[arg-type]
     told = capsys.readouterr().out
-    assert told.count("x") >= 2 * 1_065_536
-    assert told.count(r"\x1b]0;owned\x07 end") == 2
+    assert told.count("x") >= 1_065_536
+    assert told.count(r"\x1b]0;owned\x07 end") == 1, "the same again is told once"
     assert "\x1b" not in told
     assert "\x00" not in told
 
@@ -113,7 +114,56 @@ async def test_a_child_whose_own_child_keeps_its_output_is_started_again(
     keeper = Child("keeper", [sys.executable, "-c", left + "; import time; print('gone')"])
     async with asyncio.timeout(60):
         assert await Supervisor(NoServer(), [keeper], {}).run()  # type: ignore[arg-type]
-    assert capsys.readouterr().out.count("| gone") == 2
+    assert capsys.readouterr().out.count("| gone") == 1
+
+
+ENDS_AT_ONCE = """
+import os, time
+print("Traceback (most recent call last):")
+print("ValueError: at", time.time_ns(), os.getpid(), hex(id(os)))
+raise SystemExit(3)
+"""
+
+
+async def test_a_child_that_ends_at_once_says_why_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_MOST_EARLY_DEATHS", 4)
+    child = Child("child", [sys.executable, "-c", ENDS_AT_ONCE])
+    assert await Supervisor(NoServer(), [child], {}).run() == 3  # type: ignore[arg-type]
+    told = [line.partition(" | ")[2] for line in capsys.readouterr().out.splitlines() if " | " in line]
+    assert told[0] == "Traceback (most recent call last):"
+    assert told[1].startswith("ValueError: at")
+    assert told[2:] == [
+        "ended (exit code 3); starting it again",
+        *["ended (exit code 3), with the same words; starting it again"] * 2,
+        "cannot be kept running (exit code 3); stopping everything",
+    ]
+
+
+def lives(*told: tuple[str, ...]) -> list[str]:
+    """What is told of these lives, each but the last ending early; a life's last words may be TELL."""
+    lines: list[str] = []
+    repeats = Repeats(lines.append)
+    for life in told:
+        for line in life:
+            repeats.tell() if line is TELL else repeats.hear(line)
+        lines.append("again" if repeats.ended(again=life is not told[-1]) else "ended")
+    return lines
+
+
+TELL = "tell"
+
+
+def test_only_the_same_words_are_told_once() -> None:
+    assert lives(("a", "b 1"), ("a", "b 2")) == ["a", "b 1", "ended", "again"]
+    assert lives(("a", "b"), ("a", "c")) == ["a", "b", "ended", "a", "c", "ended"]
+    assert lives(("a", "b"), ("a",)) == ["a", "b", "ended", "a", "ended"]
+    assert lives(("a",), ("a", "b")) == ["a", "ended", "a", "b", "ended"]
+    assert lives((), ()) == ["ended", "ended"]
+    assert lives(("a", "b"), ("a", TELL, "b"), ("a", "b")) == ["a", "b", "ended", "a", "b", "ended", "again"]
+    long = tuple(f"line {'x' * number}" for number in range(600))
+    assert lives(long, long) == [*long, "ended", *long, "ended"], "what is too long to be compared is told"
 
 
 APP = textwrap.dedent(

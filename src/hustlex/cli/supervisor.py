@@ -16,6 +16,7 @@ import msgspec
 
 import hustlex
 from hustlex.cli.relay import Relay
+from hustlex.cli.repeats import Repeats
 from hustlex.core.logs import logger
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.embedded_cluster import EmbeddedCluster
@@ -28,6 +29,8 @@ _STEADY_SECONDS = 10.0
 _MOST_EARLY_DEATHS = 5
 _WATCH_SECONDS = 0.25
 _LAST_WORDS_SECONDS = 1.0
+_LIVES_SECONDS = 3.0
+"""After it what a child said is told, even if the one before had said the same and ended."""
 _HURRY = 2
 _SET_UP = 2
 """The exit code of a program that cannot work as it was started."""
@@ -130,35 +133,41 @@ class Supervisor:
         self._stopping.set()
 
     async def _keep(self, child: Child) -> None:
-        early_deaths = 0
+        early_deaths, repeats = 0, Repeats(functools.partial(say, child.name))
         while not self._stopping.is_set():
             started, news = time.monotonic(), self._news
-            code = await self._live(child)
+            code = await self._live(child, repeats)
+            early_deaths = 0 if time.monotonic() - started > _STEADY_SECONDS else early_deaths + 1
+            hopeless = early_deaths >= _MOST_EARLY_DEATHS or code == _SET_UP
+            same = repeats.ended(again=early_deaths > 0 and not hopeless)
             if self._stopping.is_set():
                 return
             if news.is_set():
                 early_deaths = 0
                 continue
-            early_deaths = 0 if time.monotonic() - started > _STEADY_SECONDS else early_deaths + 1
-            if early_deaths >= _MOST_EARLY_DEATHS or code == _SET_UP:
+            if hopeless:
                 if not self._changed:
                     self._give_up(child, code)
                     return
                 self._say(child.name, f"ended ({_how(code)}); waiting for a change")
                 await _first(news, self._stopping)
                 continue
-            self._say(child.name, f"ended ({_how(code)}); starting it again")
+            words = ", with the same words" if same else ""
+            self._say(child.name, f"ended ({_how(code)}){words}; starting it again")
             self.restarts[child.name] += 1
             await self._pause(0.1 * 2**early_deaths)
 
-    async def _live(self, child: Child) -> int:
+    async def _live(self, child: Child, repeats: Repeats) -> int:
         """Run it once. Its end is the process' own, whoever else holds its output open."""
         if not self._relayed:
             return await self._watch(child, None)
+        loop = asyncio.get_running_loop()
         reading, writing = os.pipe()
-        relay = Relay(functools.partial(say, child.name))
-        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: relay, os.fdopen(reading, "rb", 0))
+        relay = Relay(repeats.hear)
+        pipe, _ = await loop.connect_read_pipe(lambda: relay, os.fdopen(reading, "rb", 0))
+        lives = loop.call_later(_LIVES_SECONDS, repeats.tell)
         code = await self._watch(child, writing)
+        lives.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_SECONDS):
                 await relay.ended.wait()
