@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import json
 import re
 import sys
-import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args, get_type_hints, is_typeddict
 
 import msgspec
@@ -99,7 +100,7 @@ Those of a call to the server have `attempts`, `elapsed` (a timedelta) and `node
 def error_tree() -> str:
     """One row per exception class: those of all rooms in the order of the source, then by room."""
     kinds = [getattr(errors, name) for name in errors.__all__]
-    kinds.sort(key=lambda kind: inspect.getsourcelines(kind)[1])
+    kinds.sort(key=lambda kind: _classes(errors)[kind.__name__].lineno)
     head = ["error", "code", "is a", "when", "may have been executed"]
     rows = [[*_error(kind), "yes" * kind.maybe_executed] for kind in kinds]
     parts = [f"## hustlex.errors\n\n{_table(head, rows)}"]
@@ -196,12 +197,25 @@ def _described(kind: type) -> tuple[str, dict[str, str]]:
 
 def field_docs(kind: type) -> dict[str, str]:
     """The docstrings under the fields of a class, as Markdown."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
+    body = _classes(sys.modules[kind.__module__])[kind.__qualname__].body
     return {
         field.target.id: " ".join(text.value.value.replace("``", "`").split()).removesuffix(".")
         for field, text in pairwise(body)
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
     }
+
+
+@functools.cache
+def _classes(module: ModuleType) -> dict[str, ast.ClassDef]:
+    """Of a file, by their names: ``inspect`` would read the whole of it for each."""
+    return dict(_inside(ast.parse(inspect.getsource(module)), ""))
+
+
+def _inside(node: ast.AST, path: str) -> Iterator[tuple[str, ast.ClassDef]]:
+    for each in ast.iter_child_nodes(node):
+        if isinstance(each, ast.ClassDef):
+            yield path + each.name, each
+            yield from _inside(each, f"{path}{each.name}.")
 
 
 def _values(kind: type, field: str) -> str:

@@ -105,7 +105,7 @@ def _fields(kind: Any) -> Iterator[str]:
 def _documented_fields(kind: type) -> Iterator[str]:
     try:
         meanings = field_docs(kind)
-    except (OSError, TypeError, IndentationError):
+    except (OSError, TypeError, KeyError):
         return
     if meanings:
         yield "\n".join(f"- `{field}`: {meaning}." for field, meaning in meanings.items())
