@@ -9,7 +9,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -208,14 +208,7 @@ def field_docs(kind: type) -> dict[str, str]:
 @functools.cache
 def _classes(module: ModuleType) -> dict[str, ast.ClassDef]:
     """Of a file, by their names: ``inspect`` would read the whole of it for each."""
-    return dict(_inside(ast.parse(inspect.getsource(module)), ""))
-
-
-def _inside(node: ast.AST, path: str) -> Iterator[tuple[str, ast.ClassDef]]:
-    for each in ast.iter_child_nodes(node):
-        if isinstance(each, ast.ClassDef):
-            yield path + each.name, each
-            yield from _inside(each, f"{path}{each.name}.")
+    return {each.name: each for each in ast.parse(inspect.getsource(module)).body if isinstance(each, ast.ClassDef)}
 
 
 def _values(kind: type, field: str) -> str:

@@ -26,9 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Building is not timed. Slow tests must be asked for."""
-    for item in items:
-        if not item.path.is_relative_to(_HERE):
-            continue
+    inside = {path for path in {item.path for item in items} if path.is_relative_to(_HERE)}
+    for item in (item for item in items if item.path in inside):
         item.add_marker(pytest.mark.timeout(600 if item.get_closest_marker("slow") else 300, func_only=True))
         if item.get_closest_marker("slow") and "slow" not in config.getoption("-m"):
             item.add_marker(pytest.mark.skip(reason="takes minutes; run it with -m slow"))

@@ -25,7 +25,8 @@ class CpuTimes:
         self._tests: Counter[str] = Counter()
         self._mark = 0.0
 
-    def pytest_runtest_logstart(self) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
         self._mark = spent_s()
 
     @pytest.hookimpl(wrapper=True)
