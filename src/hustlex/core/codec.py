@@ -123,12 +123,33 @@ def fault(value: Any, at: str = "") -> str | None:
     if isinstance(value, str):
         return None if value.isascii() else _half(value, at)
     if isinstance(value, Mapping):
+        if isinstance(value, dict) and _lost(value):
+            return f"{at} has two keys that are one text in JSON"
         return _first(fault(item, f"{at}.{_word(key)}") or fault(key, f"a key of {at}") for key, item in value.items())
     if isinstance(value, list | tuple | set | frozenset):
         return _first(fault(item, f"{at}[{n}]") for n, item in enumerate(value))
+    if isinstance(value, msgspec.Raw):
+        return None if _is_json(value) else f"{at} is a msgspec.Raw that is no JSON"
     if isinstance(value, _SAFE) or (parts := _fields(value)) is None:
         return None
     return _first(fault(item, f"{at}.{name}") for name, item in parts.items())
+
+
+def _lost(value: dict[Any, Any]) -> bool:
+    """Whether keys of several types would be one, as 1 and "1"."""
+    if all(type(key) is str for key in value):
+        return False
+    with suppress(TypeError, ValueError):  # it cannot be written at all, which has words of its own
+        return len({_key(key) for key in value}) < len(value)
+    return False
+
+
+def _is_json(raw: msgspec.Raw) -> bool:
+    try:
+        msgspec.json.decode(raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _half(text: str, at: str) -> str | None:
@@ -145,7 +166,7 @@ def refusal(value: Any, problem: Exception, at: str) -> str:
     try:
         found = fault(value, at)
     except RecursionError:
-        return f"{at} holds itself"
+        return f"{at} holds itself, or is nested too deep"
     if found is not None:
         return found
     if isinstance(problem, RecursionError):
