@@ -24,6 +24,8 @@ import pytest
 from hustlex.core import codec
 from hustlex.errors import Misuse
 from hustlex.jobs import Aggregate, Job, PayloadError, Tasks, current_job
+from hustlex.jobs.define import results
+from hustlex.jobs.define.results import ResultType
 from hustlex.testing import eager
 
 if typing.TYPE_CHECKING:
@@ -181,6 +183,33 @@ def test_what_would_arrive_as_another_value_is_refused_by_name(kind: Any, value:
     assert words in str(refusal.value) and "hush" not in str(refusal.value)
     with pytest.raises(PayloadError):
         task.result.encode(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({1: "a", "1": "b"}, "two keys that are one text"),
+        ([{Color.RED: 1, Color.RED.value: 2}], "two keys that are one text"),
+        (msgspec.Raw(b'{"a":'), "a msgspec.Raw that is no JSON"),
+        ({"a": [msgspec.Raw(b"")]}, "a msgspec.Raw that is no JSON"),
+        (msgspec.Raw(b'"\xff"'), "a msgspec.Raw that is no JSON"),
+    ],
+)
+def test_what_nobody_could_read_again_is_refused_without_annotations_too(value: Any, words: str) -> None:
+    """Found in results: the job had succeeded, and nobody could have its value."""
+    for write in (ResultType(lambda: None, "t").encode, results.dumps, lambda value: untyped(value).payload):
+        with pytest.raises(PayloadError, match=words):
+            write(value)
+
+
+def untyped(value: Any) -> Job[Any]:
+    tasks = Tasks()
+
+    @tasks.task("untyped")
+    async def take(value):  # type: ignore[no-untyped-def]
+        ...
+
+    return take.job(value)
 
 
 def test_what_holds_itself_is_refused() -> None:
