@@ -120,6 +120,11 @@ def fields(shown: Sequence[Shown], legacy: Legacy | None = None) -> list[tuple[s
     return found
 
 
+def raw_fields(shown: Sequence[Shown], legacy: Legacy | None = None) -> list[tuple[bytes, bytes]]:
+    """The same as ASGI wants them."""
+    return [(name.lower().encode(), value.encode()) for name, value in fields(shown, legacy)]
+
+
 def whole_seconds(duration: timedelta) -> int:
     """Rounded up: who comes back then is not too early."""
     return -(-duration // _SECOND)

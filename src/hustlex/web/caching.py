@@ -26,8 +26,8 @@ from hustlex.errors import ConfigurationError, Misuse
 from hustlex.web import pages
 from hustlex.web.charges import calls_at
 from hustlex.web.depends import current_user, front_of
-from hustlex.web.doorman import arrives, as_it_came, place_in
 from hustlex.web.pages import CachedPage
+from hustlex.web.places import arrives, as_it_came, place_in
 from hustlex.web.problem import Problem
 from hustlex.web.routing import Place
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hustlex.core import check
-from hustlex.web.charges import calls_at
+from hustlex.problems import Legacy, Shown, raw_fields
 from hustlex.web.cors import answer
 from hustlex.web.origins import Origins, host_of
+from hustlex.web.places import arrives, as_it_came, marked, place_in
 from hustlex.web.problem import Problem
-from hustlex.web.routing import Place, place_of
+from hustlex.web.replay import EXCHANGE, LARGEST_REQUEST, Exchange, as_everybody_reads
+from hustlex.web.routing import OUTERMOST
 
 MEBIBYTE = 1024 * 1024
 SECURITY_HEADERS: Mapping[str, str] = {
@@ -24,10 +25,12 @@ SECURITY_HEADERS: Mapping[str, str] = {
 }
 """Set where an answer does not set them itself; Strict-Transport-Security over HTTPS only."""
 
+SHOWN = "hustlex.ratelimit"
+"""In a scope: what limits have found of the request, to be told to the client."""
+
 RawFields = tuple[tuple[bytes, bytes], ...]
 
-_KEY, _PLACE, _ROOT = "hustlex.doorman", "hustlex.place", "hustlex.root"
-_NOT_ASKED = object()
+_KEY = "hustlex.doorman"
 
 
 def body_limit(max_body: int) -> Callable[[], Awaitable[None]]:
@@ -42,43 +45,34 @@ def body_limit(max_body: int) -> Callable[[], Awaitable[None]]:
     return limited
 
 
-def arrives(scope: Scope) -> None:
-    """Keep what routing will change: a mount lengthens the root path of the one scope there is."""
-    scope.setdefault(_ROOT, scope.get("root_path", ""))
-
-
-def as_it_came(scope: Scope) -> Scope:
-    """The scope before it was routed, where ``arrives`` saw it."""
-    return {**scope, "root_path": scope.get(_ROOT, scope.get("root_path", ""))}
-
-
-def place_in(scope: Scope, app: ASGIApp) -> Place | None:
-    """Where the request goes, looked up once for it; also while it is there already."""
-    found: Any = scope.get(_PLACE, _NOT_ASKED)
-    if found is _NOT_ASKED:
-        found = scope[_PLACE] = place_of(app, as_it_came(scope))
-    place: Place | None = found
-    return place
-
-
-def marked(place: Place | None, name: str) -> list[int]:
-    """What dependencies of the route say under this name."""
-    calls = calls_at(place.route) if place else ()
-    return [getattr(call, name) for call in calls if hasattr(call, name)]
-
-
 class Doorman:
-    """``install`` adds it. max_body: bytes; headers: for each answer."""
+    """``install`` adds it. max_body: bytes; headers: for each answer; legacy: older fields of limits, too.
 
-    def __init__(self, app: ASGIApp, *, max_body: int, origins: Origins, headers: Mapping[str, str]) -> None:
+    One object and three of its methods stand around each request, whatever there is to be done: as three middlewares
+    they were a fifth of what a limit adds to a request.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body: int,
+        origins: Origins,
+        headers: Mapping[str, str],
+        legacy: Legacy | None = None,
+    ) -> None:
         self._app = app
         self._max_body = max_body
         self._origins = origins
+        self.legacy = legacy
         fields = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in headers.items()}
         self._secure = tuple(fields.items())
         self._plain = tuple(each for each in self._secure if each[0] != b"strict-transport-security")
+        self.names = frozenset(fields)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if OUTERMOST not in scope:
+            scope[OUTERMOST] = scope.get("app")
         kind = scope["type"]
         if kind not in ("http", "websocket") or _KEY in scope:
             await self._app(scope, receive, send)
@@ -87,12 +81,32 @@ class Doorman:
         arrives(scope)
         stranger = bool(self._origins.hosts) and not self._origins.serves(host_of(scope))
         if kind == "http":
-            await _Visit(self, scope, receive, send).run(stranger)
+            await self._visited(Visit(self, scope, receive, send), scope, stranger=stranger)
         elif stranger:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
         else:
             await self._app(scope, receive, send)
+
+    async def _visited(self, visit: Visit, scope: Scope, *, stranger: bool) -> None:
+        found = dict(scope["headers"])
+        as_everybody_reads(scope, found)
+        try:
+            if stranger:
+                await visit.refuse(Problem(400, detail="This host is not served here."))
+            elif (declared := _declared(found)) and declared > self.largest(scope):
+                await visit.refuse(_too_large())
+            else:
+                await self._app(scope, visit.receiving, visit.sending)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                await visit.failed()
+            if not await visit.turned_away():
+                raise
+        finally:
+            visit.over()
+            if visit.kept is not None:
+                await visit.kept.aclose()
 
     @property
     def app(self) -> ASGIApp:
@@ -106,90 +120,94 @@ class Doorman:
         own = marked(place, "hustlex_body_limit")
         return min(own) if own else max([self._max_body, *marked(place, "hustlex_reads")])
 
-    def fields(self, scope: Scope) -> RawFields:
+    def fields(self, scope: Scope | None) -> RawFields:
         """What an answer to this request gets, where it does not say it itself."""
-        return self._secure if scope.get("scheme") == "https" else self._plain
+        return self._secure if scope is not None and scope.get("scheme") == "https" else self._plain
 
 
-class _Visit:
-    """One request: its body is counted while it comes in, its answer gets fields as it goes out. One object and two
-    methods for both: what stands around every request is called four times for each."""
+class Visit(Exchange):
+    """One request: its body is counted while it comes in, its answer gets fields as it goes out. shown: what is to be
+    told of limits."""
 
-    __slots__ = (
-        "_answered",
-        "_doorman",
-        "_fields",
-        "_most",
-        "_read",
-        "_receive",
-        "_refused",
-        "_scope",
-        "_send",
-        "_started",
-    )
+    _count = 0
+    _most = -1
+    _refused = _started = _answered = False
 
     def __init__(self, doorman: Doorman, scope: Scope, receive: Receive, send: Send) -> None:
-        self._doorman, self._scope, self._receive, self._send = doorman, scope, receive, send
-        self._fields = doorman.fields(scope)
-        self._read = 0
-        self._most = -1
-        self._refused = self._started = self._answered = False
+        self._doorman, self._app, self._receive, self._send = doorman, doorman.app, receive, send
+        self._scope, self._least = scope, LARGEST_REQUEST
+        self.shown: list[Shown] = scope.setdefault(SHOWN, [])
+        scope.setdefault(EXCHANGE, self)
 
-    async def run(self, stranger: bool) -> None:
-        if stranger:
-            await self._refuse(Problem(400, detail="This host is not served here."))
-            return
-        declared = _declared(self._scope)
-        if declared and declared > self._largest():
-            await self._refuse(_too_large())
-            return
-        try:
-            await self._doorman.app(self._scope, self._receiving, self._sending)
-        except BaseException:
-            if not self._refused or self._started:
-                raise
-            await self._refuse(_too_large())
-
-    def _largest(self) -> int:
-        if self._most < 0:
-            self._most = self._doorman.largest(self._scope)
-        return self._most
-
-    async def _refuse(self, problem: Problem) -> None:
-        self._started = self._answered = True
-        await answer(self._doorman.app, problem.response(), as_it_came(self._scope), self._receive, self._with_fields)
-
-    async def _receiving(self) -> Message:
+    async def receiving(self) -> Message:
         message = await self._receive()
-        if message["type"] == "http.request" and message.get("body"):
-            self._read += len(message["body"])
-            if self._read > self._largest():
-                self._refused = True
-                raise _too_large()
+        if message["type"] == "http.request":
+            part = message.get("body", b"")
+            if part:
+                self._counted(len(part))
+            self._received(part, more=message.get("more_body", False))
         return message
 
-    async def _sending(self, message: Message) -> None:
+    def _counted(self, more: int) -> None:
+        if self._most < 0 and self._scope is not None:
+            self._most = self._doorman.largest(self._scope)
+        self._count += more
+        if self._count > self._most:
+            self._refused = True
+            raise _too_large()
+
+    def sending(self, message: Message) -> Awaitable[None]:
+        if self.shown and message["type"] == "http.response.start" and message["status"] // 100 != 3:
+            ours = raw_fields(self.shown, self._doorman.legacy)
+            replaced = {name for name, _ in ours}
+            message["headers"] = [each for each in message.get("headers", ()) if each[0] not in replaced] + ours
+        if self.settle is None and self._start is None:
+            return self._out(message)
+        return self._sent(message, self._out)
+
+    def _out(self, message: Message) -> Awaitable[None]:
         """What the application sends; its answer to a body that it did not see whole is not sent."""
         if self._refused and not self._started:
-            await self._refuse(_too_large())
-        elif not self._answered:
-            self._started = self._started or message["type"] == "http.response.start"
-            await self._with_fields(message)
+            return self.refuse(_too_large())
+        if self._answered:
+            return _nothing()
+        if message["type"] == "http.response.start":
+            self._started = True
+            return self._with_fields(message)
+        return self._send(message)
 
     def _with_fields(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
-            headers = list(message.get("headers", ()))
-            there = {name for name, _ in headers}
-            message["headers"] = headers + [field for field in self._fields if field[0] not in there]
+            headers = message.get("headers", ())
+            fields = self._doorman.fields(self._scope)
+            there = dict(headers)
+            if not self._doorman.names.isdisjoint(there):
+                fields = tuple(field for field in fields if field[0] not in there)
+            message["headers"] = [*headers, *fields]
         return self._send(message)
+
+    async def refuse(self, problem: Problem) -> None:
+        """Answer in the application's place."""
+        self._started = self._answered = True
+        assert self._scope is not None
+        await answer(self._app, problem.response(), as_it_came(self._scope), self._receive, self._with_fields)
+
+    async def turned_away(self) -> bool:
+        """The application raised: whether that was for a body that is too large, and it is told so now."""
+        refused = self._refused and not self._started
+        if refused:
+            await self.refuse(_too_large())
+        return refused
+
+
+async def _nothing() -> None:
+    return None
 
 
 def _too_large() -> Problem:
     return Problem(413, detail="The request is too large.")
 
 
-def _declared(scope: Scope) -> int:
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            return int(value) if value.isdigit() and len(value) < 20 else 0
-    return 0
+def _declared(found: Mapping[bytes, bytes]) -> int:
+    value = found.get(b"content-length", b"")
+    return int(value) if value.isdigit() and len(value) < 20 else 0

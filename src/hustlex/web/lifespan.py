@@ -17,10 +17,9 @@ from hustlex.problems import Legacy
 from hustlex.ratelimit.policy.sensitive import refuse_open
 from hustlex.web.charges import Labels
 from hustlex.web.doorman import MEBIBYTE, SECURITY_HEADERS, Doorman
-from hustlex.web.limits import RateLimitHeaders, route_policies
+from hustlex.web.limits import route_policies
 from hustlex.web.origins import read_origins
 from hustlex.web.problem import adopt, install_problems
-from hustlex.web.replay import IdempotencyMiddleware
 from hustlex.web.routing import mounted_apps
 
 _log = logger("hustlex.web")
@@ -51,9 +50,8 @@ def install(
     known = app.state.hustlex_origins = read_origins(origins, hosts)
     fields = {check.text("headers", name): check.text("headers", value) for name, value in headers.items()}
     install_problems(app)
-    app.add_middleware(RateLimitHeaders, legacy=legacy)
-    app.add_middleware(IdempotencyMiddleware)
-    app.add_middleware(Doorman, max_body=check.whole("max_body", max_body), origins=known, headers=fields)
+    largest = check.whole("max_body", max_body)
+    app.add_middleware(Doorman, max_body=largest, origins=known, headers=fields, legacy=legacy)
     app.state.hustlex_limits = Labels(app)
 
 

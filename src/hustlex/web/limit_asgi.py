@@ -15,7 +15,7 @@ from starlette._utils import get_route_path
 from hustlex.core import check
 from hustlex.core.logs import logger
 from hustlex.errors import ConfigurationError, Error, Misuse
-from hustlex.problems import Legacy, Shown, fields, refusal
+from hustlex.problems import Legacy, Shown, raw_fields, refusal
 from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, caller_of, parse_rule
 from hustlex.ratelimit.engine.compiler import CompiledPolicies
 from hustlex.ratelimit.policy.sensitive import refuse_open
@@ -195,12 +195,11 @@ class RateLimitMiddleware:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, decisions: list[Decision]) -> None:
         """The application's answer, or a refusal by the last decision; with what is to be told of the limits."""
-        shown = fields([Shown(decision) for decision in decisions], self._legacy)
+        shown = raw_fields([Shown(decision) for decision in decisions], self._legacy)
 
         async def send_with_fields(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] // 100 != 3:
-                extra = [(name.lower().encode(), value.encode()) for name, value in shown]
-                message["headers"] = [*message.get("headers", []), *extra]
+                message["headers"] = [*message.get("headers", []), *shown]
             await send(message)
 
         if all(decisions):

@@ -8,22 +8,22 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.errors import Misuse
-from hustlex.problems import Legacy, Shown, fields, refusal
+from hustlex.problems import Shown, refusal
 from hustlex.ratelimit import Decision, Outcome, Policy, Rule, Source, parse_rule
 from hustlex.ratelimit import RateLimit as Room
 from hustlex.web.callers import KEYS, Key, for_caller
 from hustlex.web.charges import KEY as CHARGES
 from hustlex.web.charges import Charges, Policies, RouteLimit, calls_at, charges_of, labels_of, limits_at
 from hustlex.web.depends import front_for
+from hustlex.web.doorman import SHOWN
 from hustlex.web.problem import Problem
-from hustlex.web.routing import OUTERMOST, every_route, preflight, serving, template
+from hustlex.web.routing import every_route, preflight, serving, template
 
-_SCOPE_KEY = "hustlex.ratelimit"
 _JUDGED = "hustlex.judged"
 _Dependency = Callable[..., Awaitable[Decision] | AsyncIterator[Decision]]
 
@@ -158,7 +158,7 @@ def _said(connection: HTTPConnection, front: HustleX, limit: RouteLimit, identit
     """Show a decision to the client. Raises the refusal."""
     if limit.show:
         shown = Shown(decision, front.reference(identity)[:12])
-        connection.scope.setdefault(_SCOPE_KEY, []).append(shown)
+        connection.scope.setdefault(SHOWN, []).append(shown)
     if not decision.allowed:
         raise Problem.of(refusal(decision))
     return decision
@@ -192,31 +192,6 @@ def _unanimous(rules: Sequence[Rule], key: Key | None) -> tuple[tuple[Policy, ..
 
 def _at_least_one() -> Policy:
     raise Misuse("a RateLimit needs at least one policy")
-
-
-class RateLimitHeaders:
-    """Middleware: adds what ``RateLimit`` found to every answer, except redirects. legacy: older fields too."""
-
-    def __init__(self, app: ASGIApp, legacy: Legacy | None = None) -> None:
-        self._app = app
-        self._legacy = legacy
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault(OUTERMOST, scope.get("app"))
-        if scope["type"] != "http" or _SCOPE_KEY in scope:
-            await self._app(scope, receive, send)
-            return
-        shown: list[Shown] = []
-        scope[_SCOPE_KEY] = shown
-
-        def send_with_headers(message: Message) -> Awaitable[None]:
-            if shown and message["type"] == "http.response.start" and message["status"] // 100 != 3:
-                ours = {name.lower().encode(): value.encode() for name, value in fields(shown, self._legacy)}
-                others = [each for each in message.get("headers", ()) if each[0] not in ours]
-                message["headers"] = [*others, *ours.items()]
-            return send(message)
-
-        await self._app(scope, receive, send_with_headers)
 
 
 # -- which route has which limits

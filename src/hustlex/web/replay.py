@@ -5,7 +5,7 @@ Plain ASGI: any framework may use it, with ``hx.idempotency.begin`` and ``attach
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -17,13 +17,14 @@ from hustlex.core.answer.aio import answering
 from hustlex.errors import ConfigurationError
 from hustlex.idempotency import IdempotencyOptions, Lease, Response, Started
 from hustlex.idempotency.http import HEADER
-from hustlex.web.doorman import arrives, marked, place_in
+from hustlex.web.places import arrives, marked, place_in
 
 LARGEST_REQUEST = 65_536
 """Bytes of a request's body that are compared; requests with larger ones cannot use a key, unless
 their route says more."""
 
-_SCOPE_KEY = "hustlex.idempotency"
+EXCHANGE = "hustlex.idempotency"
+"""In a scope: the request's Exchange."""
 _KEY_HEADER = HEADER.lower().encode()
 
 Settle = Callable[[Response], Awaitable[object]]
@@ -31,36 +32,50 @@ Settle = Callable[[Response], Awaitable[object]]
 
 
 class Exchange:
-    """One request and its answer, as they pass by. kept: leases, while a claim is held."""
+    """One request and its answer, as they pass by. least: bytes of a body that can be compared, unless its route says
+    more. kept: leases, while a claim is held.
 
-    __slots__ = ("_answer", "_largest", "_start", "keeps", "kept", "read", "request", "settle", "too_large")
+    An object for each request, so what seldom changes stands in the class.
+    """
 
-    def __init__(self, largest: Callable[[], int]) -> None:
-        self.kept: AsyncExitStack | None = None
-        self.request = b""
-        self.read = False
-        self.too_large = False
-        self.settle: Settle | None = None
-        self.keeps = 0
-        self._largest = largest
-        self._start: Message | None = None
-        self._answer = b""
+    kept: AsyncExitStack | None = None
+    request = b""
+    read = too_large = False
+    settle: Settle | None = None
+    keeps = 0
+    _start: Message | None = None
+    _answer = b""
 
-    def received(self, message: Message) -> None:
+    def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, least: int) -> None:
+        self._app, self._receive, self._send, self._least = app, receive, send, least
+        self._scope: Scope | None = scope
+
+    async def receiving(self) -> Message:
+        """What the application receives by."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._received(message.get("body", b""), more=message.get("more_body", False))
+        return message
+
+    def _received(self, part: bytes, *, more: bool) -> None:
         """A part of the request's body went by."""
-        if message["type"] != "http.request":
-            return
-        part = message.get("body", b"")
-        self.too_large = self.too_large or bool(part and len(self.request) + len(part) > self._largest())
-        self.request = b"" if self.too_large else self.request + part if self.request else part
-        self.read = not message.get("more_body", False)
+        if part:
+            self.too_large = self.too_large or len(self.request) + len(part) > self._comparable()
+            self.request = b"" if self.too_large else self.request + part if self.request else part
+        self.read = not more
 
-    @property
-    def looks_on(self) -> bool:
-        """Whether no claim is held, so that the answer is nobody's business."""
-        return self.settle is None and self._start is None
+    def _comparable(self) -> int:
+        if self._scope is None:
+            return 0
+        return max([self._least, *marked(place_in(self._scope, self._app), "hustlex_reads")])
 
-    async def sent(self, message: Message, send: Send) -> None:
+    def sending(self, message: Message) -> Awaitable[None]:
+        """What the application sends by. Around every answer: what is no coroutine costs none."""
+        if self.settle is None and self._start is None:  # nobody's business: no claim is held
+            return self._send(message)
+        return self._sent(message, self._send)
+
+    async def _sent(self, message: Message, send: Send) -> None:
         """A part of the answer goes by. A small one is held back until it is kept; then nobody can see one that is
         not. Of a streamed or large one only the status is kept, when it starts.
         """
@@ -100,14 +115,17 @@ class Exchange:
             await send({"type": "http.response.body", "body": answer, "more_body": more is not False})
 
     def over(self) -> None:
-        """The request is over: what asked its scope, which leads here, does so no more."""
-        self._largest = _nothing
+        """The request is over: its scope, to which what this holds leads, leads here no more, so both are freed now."""
+        scope, self._scope = self._scope, None
+        if scope is not None and scope.get(EXCHANGE) is self:
+            del scope[EXCHANGE]
 
-    async def failed(self, response: Response) -> None:
-        """The application raised before it answered: this is what the client will be told."""
+    async def failed(self) -> None:
+        """The application raised. Whoever stands outside (Starlette: always) answers 500 where nothing was answered. It
+        says nothing else, so it can be told now."""
         if self.settle is not None:
             settle, self.settle = self.settle, None
-            await settle(response)
+            await settle(_internal_error())
 
 
 class IdempotencyMiddleware:
@@ -121,28 +139,16 @@ class IdempotencyMiddleware:
         self._largest = check.whole("max_body", max_body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _SCOPE_KEY in scope:
+        if scope["type"] != "http" or EXCHANGE in scope:
             await self._app(scope, receive, send)
             return
         arrives(scope)
-        _as_everybody_reads(scope)
-        exchange = scope[_SCOPE_KEY] = Exchange(
-            lambda: max([self._largest, *marked(place_in(scope, self._app), "hustlex_reads")])
-        )
-
-        async def receiving() -> Message:
-            message = await receive()
-            exchange.received(message)
-            return message
-
-        def sending(message: Message) -> Awaitable[None]:  # around every answer: what is no coroutine costs none
-            return send(message) if exchange.looks_on else exchange.sent(message, send)
-
+        as_everybody_reads(scope, dict(scope["headers"]))
+        exchange = scope[EXCHANGE] = Exchange(self._app, scope, receive, send, self._largest)
         try:
-            await self._app(scope, receiving, sending)
+            await self._app(scope, exchange.receiving, exchange.sending)
         except Exception:
-            # Whoever stands outside (Starlette: always) answers 500. It says nothing else, so it can be told now.
-            await exchange.failed(_internal_error())
+            await exchange.failed()
             raise
         finally:
             exchange.over()
@@ -150,19 +156,12 @@ class IdempotencyMiddleware:
                 await exchange.kept.aclose()
 
 
-def _nothing() -> int:
-    return 0
-
-
-def _as_everybody_reads(scope: Scope) -> None:
+def as_everybody_reads(scope: Scope, found: Mapping[bytes, bytes]) -> None:
     """An answer that is kept is read by whoever repeats the request, and not all take the same codings: what stands
-    inside of us does not compress it. What stands outside may, each time anew.
+    inside of us does not compress it. What stands outside may, each time anew. found: the scope's header fields.
     """
-    headers = scope["headers"]
-    for name, _ in headers:
-        if name == _KEY_HEADER:
-            scope["headers"] = [each for each in headers if each[0] != b"accept-encoding"]
-            return
+    if _KEY_HEADER in found:
+        scope["headers"] = [each for each in scope["headers"] if each[0] != b"accept-encoding"]
 
 
 def _internal_error() -> Response:
@@ -172,7 +171,7 @@ def _internal_error() -> Response:
 
 def exchange_of(scope: Scope) -> Exchange:
     """The request's exchange. Raises ConfigurationError when the middleware was forgotten."""
-    exchange: Any = scope.get(_SCOPE_KEY)
+    exchange: Any = scope.get(EXCHANGE)
     if not isinstance(exchange, Exchange):
         raise ConfigurationError("this app has no IdempotencyMiddleware", hint="call hustlex.web.install(app)")
     return exchange
