@@ -101,28 +101,42 @@ class Shown(msgspec.Struct, frozen=True):
 
 def fields(shown: Sequence[Shown], legacy: Legacy | None = None) -> list[tuple[str, str]]:
     """Header fields for an answer, in the order of the decisions; none when there is nothing to tell."""
-    policies, states = [], []
-    for each in shown:  # with each answer of a limited route: one loop, where a comprehension is a call
-        partition = _partition(each.partition)
-        for name, limit, window, left, more_us in each.decision.briefs:
-            policies.append(_policy_item(name, limit, window) + partition)
-            states.append(f'"{name}";r={left};t={-(-more_us // 1_000_000)}{partition}')
+    policies, states = _items(shown)
     if not states:
         return []
-    found = [("RateLimit-Policy", ", ".join(policies)), ("RateLimit", ", ".join(states))]
-    if legacy:
-        tightest = min((each.decision for each in shown if each.decision.briefs), key=lambda each: each.remaining)
-        found += [
-            ("X-RateLimit-Limit", str(tightest.limit)),
-            ("X-RateLimit-Remaining", str(tightest.remaining)),
-            ("X-RateLimit-Reset", str(whole_seconds(tightest.reset_after))),
-        ]
-    return found
+    found = [("RateLimit-Policy", policies), ("RateLimit", states)]
+    return found + _legacy(shown) if legacy else found
 
 
 def raw_fields(shown: Sequence[Shown], legacy: Legacy | None = None) -> list[tuple[bytes, bytes]]:
     """The same as ASGI wants them."""
-    return [(name.lower().encode(), value.encode()) for name, value in fields(shown, legacy)]
+    policies, states = _items(shown)
+    if not states:
+        return []
+    found = [(b"ratelimit-policy", policies.encode()), (b"ratelimit", states.encode())]
+    return found + [(name.lower().encode(), value.encode()) for name, value in _legacy(shown)] if legacy else found
+
+
+def _items(shown: Sequence[Shown]) -> tuple[str, str]:
+    """Both lists. Made with each answer of a limited route, so without a call that can be spared."""
+    policies = states = ""
+    for each in shown:
+        partition = each.partition
+        for name, limit, window, left, more_us in each.decision.briefs:
+            policy, head, tail = _policy_items(name, limit, window, partition)
+            policies = f"{policies}, {policy}" if policies else policy
+            state = f"{head}{left};t={-(-more_us // 1_000_000)}{tail}"
+            states = f"{states}, {state}" if states else state
+    return policies, states
+
+
+def _legacy(shown: Sequence[Shown]) -> list[tuple[str, str]]:
+    tightest = min((each.decision for each in shown if each.decision.briefs), key=lambda each: each.remaining)
+    return [
+        ("X-RateLimit-Limit", str(tightest.limit)),
+        ("X-RateLimit-Remaining", str(tightest.remaining)),
+        ("X-RateLimit-Reset", str(whole_seconds(tightest.reset_after))),
+    ]
 
 
 def whole_seconds(duration: timedelta) -> int:
@@ -134,11 +148,9 @@ def _mores(states: Iterable[PolicyState]) -> Iterable[timedelta]:
     return (state.more_after for state in states if not state.allowed)
 
 
-@lru_cache(maxsize=256)
-def _partition(name: str) -> str:
-    return f";pk=:{b64encode(name.encode()).decode()}:" if name else ""
-
-
-@lru_cache(maxsize=256)  # the same with each answer
-def _policy_item(name: str, limit: int, window: timedelta) -> str:
-    return f'"{name}";q={limit}' + ("" if window % _SECOND else f";w={window // _SECOND}")
+@lru_cache(maxsize=1024)  # the same with each answer to a caller
+def _policy_items(name: str, limit: int, window: timedelta, partition: str) -> tuple[str, str, str]:
+    """A policy's item; begin and end of its state's."""
+    whose = f";pk=:{b64encode(partition.encode()).decode()}:" if partition else ""
+    length = "" if window % _SECOND else f";w={window // _SECOND}"
+    return f'"{name}";q={limit}{length}{whose}', f'"{name}";r=', whose

@@ -53,7 +53,7 @@ class ChargeReceipt(msgspec.Struct, eq=False, gc=False):
         """What clients are told of each policy, ``age_us`` after the reply."""
         if isinstance(self.reply, tuple):
             return [brief_of(state) for state in self.reply]
-        return replies.briefs(self.request, replies.later(self.request, self.reply, self.before), age_us)
+        return replies.briefs(self.request, self.reply, age_us, self.before)
 
     def refunded(self) -> bool:
         """Give the refund its id. True the first time, False ever after."""

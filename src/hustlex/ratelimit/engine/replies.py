@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hustlex.ratelimit.engine.ops import CheckRequest
-from hustlex.ratelimit.policy.algorithms import ARITHMETIC, Reading, state_of
+from hustlex.ratelimit.policy.algorithms import ARITHMETIC, Reading, shown_limit, state_of
 from hustlex.ratelimit.types import NEVER, Brief, PolicyState, brief_of
 
 _BANNED = 3
@@ -21,15 +21,19 @@ def read(request: CheckRequest, line: bytes, age_us: int = 0) -> tuple[PolicySta
     return tuple([state_of(reading, age_us) for reading in _readings(request, words)])
 
 
-def briefs(request: CheckRequest, line: bytes, age_us: int = 0) -> list[Brief]:
-    """What clients are told of each policy, ``age_us`` after the reply."""
+def briefs(request: CheckRequest, line: bytes, age_us: int = 0, before: int = 0) -> list[Brief]:
+    """What clients are told of each policy, ``age_us`` after the reply, and after ``before`` more of them passed."""
     words = list(map(int, line.split()))
     if words[0] == _BANNED:
         return [brief_of(_ban(request, words[4], words[3] * 1000 - age_us))]
-    found = []
-    for seen in _readings(request, words):
-        policy, waits = seen.policy, ARITHMETIC[seen.policy.algorithm].waits(seen)
-        found.append((policy.name, seen.shown, policy.window, waits.remaining, max(0, waits.more - age_us)))
+    if before:
+        words[_NUMBERS + request.compiled.algorithms[0].counted] += before * request.compiled.step
+    compiled, now_ms, at, found = request.compiled, server_ms(words), 4, []
+    for policy, algorithm in zip(compiled.policies, compiled.algorithms, strict=True):
+        limit, end = words[at], at + 1 + algorithm.width
+        remaining, more = algorithm.left(policy, limit, words[at + 1 : end], now_ms)
+        found.append((policy.name, shown_limit(policy, limit), policy.window, remaining, max(0, more - age_us)))
+        at = end
     return found
 
 

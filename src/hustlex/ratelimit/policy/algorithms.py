@@ -29,11 +29,6 @@ class Reading(msgspec.Struct, frozen=True):
     cost: int
 
     @property
-    def shown(self) -> int:
-        """The limit that clients are told: of a gcra the policy's, as its own is the burst."""
-        return self.policy.limit if self.policy.algorithm == "gcra" else self.limit
-
-    @property
     def hopeless(self) -> bool:
         """Whether it refuses such a call for ever."""
         return self.over and self.cost > self.limit
@@ -71,6 +66,10 @@ class Arithmetic(Protocol):
         """What the numbers mean."""
         ...
 
+    def left(self, policy: Policy, limit: int, numbers: Sequence[int], now_ms: int) -> tuple[int, int]:
+        """Of that units left, and microseconds until one more is: all that is told with each answer over HTTP."""
+        ...
+
 
 class _Windowed:
     letter, width, script, counted = "", 2, "check_counter", 1
@@ -82,23 +81,31 @@ class _Windowed:
         return start_ms
 
     def waits(self, seen: Reading) -> Waits:
-        window = seen.policy.window_ms
-        elapsed = seen.now_ms % window
-        previous, current = seen.numbers
-        used = current - (-previous * (window - elapsed) // window)
-
-        def until(goal: int) -> int:
-            """Until the estimate has fallen to the goal, in this window or, as the previous one, in the next."""
-            if used <= goal:
-                return 0
-            if current <= goal:
-                return _MS * (window - (goal - current) * window // previous - elapsed)
-            if seen.policy.algorithm == "fixed":
-                return _MS * (window - elapsed)
-            return _MS * (2 * window - goal * window // current - elapsed)
-
+        policy, numbers, now_ms = seen.policy, seen.numbers, seen.now_ms
+        remaining, more = self.left(policy, seen.limit, numbers, now_ms)
         goal = max(0, seen.limit - seen.cost)
-        return Waits(max(0, seen.limit - used), until(goal), until(used - 1) if used else 0, until(0))
+        retry, reset = (self._until(each, policy, numbers, now_ms) for each in (goal, 0))
+        return Waits(remaining, retry, more, reset)
+
+    def left(self, policy: Policy, limit: int, numbers: Sequence[int], now_ms: int) -> tuple[int, int]:
+        used = self._used(policy, numbers, now_ms)
+        return max(0, limit - used), self._until(used - 1, policy, numbers, now_ms) if used else 0
+
+    def _used(self, policy: Policy, numbers: Sequence[int], now_ms: int) -> int:
+        window, (previous, current) = policy.window_ms, numbers
+        return current - (-previous * (window - now_ms % window) // window)
+
+    def _until(self, goal: int, policy: Policy, numbers: Sequence[int], now_ms: int) -> int:
+        """Until the estimate has fallen to the goal, in this window or, as the previous one, in the next."""
+        if self._used(policy, numbers, now_ms) <= goal:
+            return 0
+        window, (previous, current) = policy.window_ms, numbers
+        elapsed = now_ms % window
+        if current <= goal:
+            return _MS * (window - (goal - current) * window // previous - elapsed)
+        if policy.algorithm == "fixed":
+            return _MS * (window - elapsed)
+        return _MS * (2 * window - goal * window // current - elapsed)
 
 
 class _Strict:
@@ -111,15 +118,28 @@ class _Strict:
         return -(-policy.window_ms // self.script_window(policy))
 
     def waits(self, seen: Reading) -> Waits:
-        window, (used, oldest, newest, freeing) = seen.policy.window_ms, seen.numbers
-        remaining = max(0, seen.limit - used)
+        (used, _, newest, freeing), (remaining, more) = (
+            seen.numbers,
+            _left(self, seen),
+        )
         if not used:
             return Waits(remaining, 0, 0, 0)
-        width = -(-window // seen.policy.buckets)
-        # Until a bucket of age 0 has left the span, and the one behind it.
-        newborn = (seen.now_ms // width - (-window // width) + 1) * width - seen.now_ms
-        retry, more, reset = newborn - freeing * width, newborn - oldest * width, newborn - newest * width
-        return Waits(remaining, max(0, retry) * _MS, max(0, more) * _MS, max(0, reset) * _MS)
+        width, newborn = self._newborn(seen.policy, seen.now_ms)
+        retry, reset = newborn - freeing * width, newborn - newest * width
+        return Waits(remaining, max(0, retry) * _MS, more, max(0, reset) * _MS)
+
+    def left(self, policy: Policy, limit: int, numbers: Sequence[int], now_ms: int) -> tuple[int, int]:
+        used, oldest, _, _ = numbers
+        if not used:
+            return limit, 0
+        width, newborn = self._newborn(policy, now_ms)
+        return max(0, limit - used), max(0, newborn - oldest * width) * _MS
+
+    def _newborn(self, policy: Policy, now_ms: int) -> tuple[int, int]:
+        """Milliseconds of a bucket, and until one of age 0 has left the span, and the one behind it."""
+        window = policy.window_ms
+        width = -(-window // policy.buckets)
+        return width, (now_ms // width - (-window // width) + 1) * width - now_ms
 
 
 class _Log:
@@ -135,6 +155,10 @@ class _Log:
         used, retry, more, reset = seen.numbers
         return Waits(max(0, seen.limit - used), retry, more, reset)
 
+    def left(self, policy: Policy, limit: int, numbers: Sequence[int], now_ms: int) -> tuple[int, int]:  # noqa: ARG002
+        used, _, more, _ = numbers
+        return max(0, limit - used), more
+
 
 class _Gcra:
     """window: microseconds per unit, rounded up. extra: the burst in microseconds."""
@@ -148,11 +172,19 @@ class _Gcra:
         return limit * self.script_window(policy)
 
     def waits(self, seen: Reading) -> Waits:
-        unit, (ahead,) = self.script_window(seen.policy), seen.numbers
+        unit, (ahead,), (remaining, more) = (
+            self.script_window(seen.policy),
+            seen.numbers,
+            _left(self, seen),
+        )
         burst = self.script_extra(seen.policy, seen.limit, 0)
-        remaining = max(0, (burst - ahead) // unit)
-        more = ahead + (remaining + 1) * unit - burst if ahead else 0
         return Waits(remaining, max(0, ahead + seen.cost * unit - burst), more, ahead)
+
+    def left(self, policy: Policy, limit: int, numbers: Sequence[int], now_ms: int) -> tuple[int, int]:  # noqa: ARG002
+        unit, (ahead,) = self.script_window(policy), numbers
+        burst = self.script_extra(policy, limit, 0)
+        remaining = max(0, (burst - ahead) // unit)
+        return remaining, ahead + (remaining + 1) * unit - burst if ahead else 0
 
 
 class _Leases:
@@ -168,6 +200,14 @@ class _Leases:
         used, first, last = seen.numbers
         return Waits(max(0, seen.limit - used), first * _MS, first * _MS, last * _MS)
 
+    def left(self, policy: Policy, limit: int, numbers: Sequence[int], now_ms: int) -> tuple[int, int]:  # noqa: ARG002
+        used, first, _ = numbers
+        return max(0, limit - used), first * _MS
+
+
+def _left(kind: Arithmetic, seen: Reading) -> tuple[int, int]:
+    return kind.left(seen.policy, seen.limit, seen.numbers, seen.now_ms)
+
 
 _WINDOWED = _Windowed()
 ARITHMETIC: dict[str, Arithmetic] = {
@@ -178,6 +218,11 @@ ARITHMETIC: dict[str, Arithmetic] = {
     "gcra": _Gcra(),
     "leases": _Leases(),
 }
+
+
+def shown_limit(policy: Policy, limit: int) -> int:
+    """The limit that clients are told: of a gcra the policy's, as its own is the burst."""
+    return policy.limit if policy.algorithm == "gcra" else limit
 
 
 def state_of(seen: Reading, age_us: int) -> PolicyState:
@@ -192,7 +237,7 @@ def state_of(seen: Reading, age_us: int) -> PolicyState:
         retry = NEVER if seen.hopeless else left(waits.retry)
     return PolicyState(
         seen.policy.name,
-        seen.shown,
+        shown_limit(seen.policy, seen.limit),
         seen.policy.window,
         not seen.over,
         waits.remaining,

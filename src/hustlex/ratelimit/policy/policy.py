@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -35,6 +36,7 @@ _LONGEST_WINDOW = timedelta(days=366)
 _SHORTEST_WINDOW = timedelta(milliseconds=1)
 _LARGEST_LOG = 10_000
 _MOST_BUCKETS = 100
+_known_ms = lru_cache(256)(to_ms)  # asked for with each answer over HTTP
 _EXACT = 2**53
 
 
@@ -106,7 +108,7 @@ class Policy(msgspec.Struct, frozen=True):
     @property
     def window_ms(self) -> int:
         """The window in milliseconds."""
-        return to_ms(self.window)
+        return _known_ms(self.window)
 
     @property
     def shares(self) -> tuple[tuple[str, float], ...]:
