@@ -146,9 +146,9 @@ class Labels:
 def labels_of(scope: Scope) -> Labels:
     """Those of the application that a request came to."""
     app = scope.get(OUTERMOST) or scope["app"]
-    if not isinstance(getattr(app.state, "hustlex_limits", None), Labels):
-        app.state.hustlex_limits = Labels(app)
-    found: Labels = app.state.hustlex_limits
+    found = getattr(app.state, "hustlex_limits", None)
+    if not isinstance(found, Labels):
+        found = app.state.hustlex_limits = Labels(app)
     return found
 
 

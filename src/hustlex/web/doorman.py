@@ -158,9 +158,11 @@ class Visit(Exchange):
 
     def sending(self, message: Message) -> Awaitable[None]:
         if self.shown and message["type"] == "http.response.start" and message["status"] // 100 != 3:
-            ours = raw_fields(self.shown, self._doorman.legacy)
-            replaced = {name for name, _ in ours}
-            message["headers"] = [each for each in message.get("headers", ()) if each[0] not in replaced] + ours
+            headers, ours = message.get("headers", ()), raw_fields(self.shown, self._doorman.legacy)
+            told = dict(ours)
+            if not told.keys().isdisjoint(dict(headers)):
+                headers = [each for each in headers if each[0] not in told]
+            message["headers"] = [*headers, *ours]
         if self.settle is None and self._start is None:
             return self._out(message)
         return self._sent(message, self._out)

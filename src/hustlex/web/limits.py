@@ -19,7 +19,7 @@ from hustlex.ratelimit import RateLimit as Room
 from hustlex.web.callers import KEYS, Key, for_caller
 from hustlex.web.charges import KEY as CHARGES
 from hustlex.web.charges import Charges, Policies, RouteLimit, calls_at, charges_of, labels_of, limits_at
-from hustlex.web.depends import front_for
+from hustlex.web.depends import front_for, front_of
 from hustlex.web.doorman import SHOWN
 from hustlex.web.problem import Problem
 from hustlex.web.routing import every_route, preflight, serving, template
@@ -70,14 +70,16 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
             raise Misuse(f"policy {each.name}: one call costs more than the whole limit")
 
     async def ask(connection: HTTPConnection, identity: Any) -> Decision:
-        identity, front = check.identity("what key answers", identity), await front_for(connection)
-        label = _alone(connection.scope, limit)
+        identity, scope = check.identity("what key answers", identity), connection.scope
+        label = _alone(scope, limit)
         if not label:
-            return await _judged(connection, front, limit, identity)
-        decision = await front.ratelimit.check(policies, identity, endpoint=label, cost=cost, tier=tier)
+            return await _judged(connection, await front_for(connection), limit, identity)
+        front = front_of(scope)
+        room = front.ratelimit
+        decision = await room.check(policies, identity, endpoint=label, cost=cost, tier=tier)
         if decision.allowed:
-            connection.scope[_JUDGED] = {id(limit): decision}
-            connection.scope[CHARGES] = Charges.first(front.ratelimit, identity, label, policies, decision)
+            scope[_JUDGED] = {id(limit): decision}
+            scope[CHARGES] = Charges.first(room, identity, label, policies, decision)
         return _said(connection, front, limit, identity, decision)
 
     async def hold(connection: HTTPConnection, identity: Any = Depends(key)) -> AsyncIterator[Decision]:

@@ -32,7 +32,8 @@ def briefs(request: CheckRequest, line: bytes, age_us: int = 0, before: int = 0)
     for policy, algorithm in zip(compiled.policies, compiled.algorithms, strict=True):
         limit, end = words[at], at + 1 + algorithm.width
         remaining, more = algorithm.left(policy, limit, words[at + 1 : end], now_ms)
-        found.append((policy.name, shown_limit(policy, limit), policy.window, remaining, max(0, more - age_us)))
+        more = more - age_us if more > age_us else 0
+        found.append((policy.name, shown_limit(policy, limit), policy.window, remaining, more))
         at = end
     return found
 
