@@ -70,16 +70,14 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
             raise Misuse(f"policy {each.name}: one call costs more than the whole limit")
 
     async def ask(connection: HTTPConnection, identity: Any) -> Decision:
-        identity, scope = check.identity("what key answers", identity), connection.scope
-        label = _alone(scope, limit)
+        scope = connection.scope
+        identity, label = check.identity("what key answers", identity), _alone(scope, limit)
         if not label:
             return await _judged(connection, await front_for(connection), limit, identity)
         front = front_of(scope)
-        room = front.ratelimit
-        decision = await room.check(policies, identity, endpoint=label, cost=cost, tier=tier)
+        decision = await front.ratelimit.check(policies, identity, endpoint=label, cost=cost, tier=tier)
         if decision.allowed:
-            scope[_JUDGED] = {id(limit): decision}
-            scope[CHARGES] = Charges.first(room, identity, label, policies, decision)
+            _noted(scope, limit, front.ratelimit, identity, label, decision)
         return _said(connection, front, limit, identity, decision)
 
     async def hold(connection: HTTPConnection, identity: Any = Depends(key)) -> AsyncIterator[Decision]:
@@ -95,6 +93,12 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
     dependency.hustlex_policies = policies  # type: ignore[attr-defined]
     dependency.hustlex_limit = limit  # type: ignore[attr-defined]
     return dependency
+
+
+def _noted(scope: Scope, limit: RouteLimit, room: Room, identity: str, label: str, decision: Decision) -> None:
+    """What a limit that was asked by itself has charged, for those behind it."""
+    scope[_JUDGED] = {id(limit): decision}
+    scope[CHARGES] = Charges.first(room, identity, label, limit.policies, decision)
 
 
 def _alone(scope: Scope, limit: RouteLimit) -> str:
