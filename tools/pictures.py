@@ -13,6 +13,7 @@ import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 
@@ -25,6 +26,8 @@ from hustlex.jobs import BulkVerb, Tasks, gather
 from hustlex.jobs.keys import parked, queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import QueueMeasure
+from hustlex.metrics import Metrics
+from hustlex.metrics.history import HistoryTally
 from hustlex.ratelimit import parse_rule
 from hustlex.worker import Scheduler, Worker
 from tests.dashboard.browsing import BUTTON, STATUS, enter, fill, go
@@ -73,6 +76,19 @@ SHOWN = {
     "person": "console-person.png",
 }
 """What README and guides show, as far as it fits the window, by the names in docs/pictures."""
+COUNTED = (
+    ("ratelimit_decisions_total", ("pay", "allowed", "redis"), 18_204),
+    ("ratelimit_decisions_total", ("pay", "denied", "redis"), 311),
+    ("cache_requests_total", ("user", "fresh"), 84_120),
+    ("cache_requests_total", ("user", "miss"), 6_310),
+    ("otp_steps_total", ("sent", "NG"), 1_240),
+    ("otp_steps_total", ("verified", "NG"), 1_102),
+    ("otp_steps_total", ("refused", "NG"), 17),
+    ("idempotency_total", ("started",), 2_730),
+    ("idempotency_total", ("replay",), 48),
+    ("calls_total", ("events.append", "ok"), 9_402),
+)
+SERVED = "local now = redis.call('TIME'); return redis.call('ZADD', KEYS[1], now[1] * 1000, ARGV[1])"
 tasks = Tasks()
 
 
@@ -154,6 +170,24 @@ async def remember(hx: HustleX) -> None:
             ops.append(record.history([("critical", seen)], now_ms - minute * 60_000))
     for op in ops:
         await hx.driver.run(op)
+
+
+async def told(hx: HustleX) -> None:
+    """A day of what an API's two processes and a worker tell of their rooms, and whom they serve now."""
+    metrics, now_ms = Metrics(), int(time.time() * 1000)
+    tally = HistoryTally(metrics)
+    for hour in range(24):
+        part = (1.2 - math.cos(hour / 24 * 2 * math.pi)) / 28.8
+        for name, labels, times in COUNTED:
+            metrics.families[name].add(labels, round(times * part))
+        for seconds, times in ((0.02, 900), (0.3, 260), (4.0, 12)):
+            metrics.families["task_duration_seconds"].observe(seconds, ("gig:escrow_release",), round(times * part))
+            metrics.families["task_wait_seconds"].observe(seconds / 2, ("critical",), round(times * part))
+        with patch("hustlex.metrics.history.server_clock", lambda at=hour: now_ms - (23 - at) * 3_600_000):
+            await hx.driver.run(tally.report(hx.prefix))
+    for process, sse, websocket in (("api-1:17", 412, 96), ("api-2:17", 388, 104)):
+        words = ("EVAL", SERVED, 1, f"{hx.prefix}x:{{rooms}}:served", json.dumps([process, sse, websocket]))
+        await hx.driver.run(command("pictures.served", Effect.ONCE, *words, keys=(words[3],), decode=int))
 
 
 async def under_way(hx: HustleX) -> None:
@@ -240,6 +274,7 @@ async def main(target: Path) -> list[str]:
             await remember(hx)
             await seed(hx)
             await lived(hx)
+            await told(hx)
             worker = Worker(hx.driver, tasks, queues={"critical": 6, "default": 3}, concurrency=10)
             scheduler = Scheduler(hx.driver, tasks)
             running = [asyncio.create_task(worker.run()), asyncio.create_task(scheduler.run())]

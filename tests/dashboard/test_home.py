@@ -65,8 +65,8 @@ async def test_the_first_look_tells_what_fills_the_server_and_the_next_how_old_t
     raw.set("wallet:ada", "x" * 100_000)
     ada = person("read")
     shown = await home(ada, 1)
-    assert re.search(r"Memory by room.* other 1 \d+\.\d KiB 0 B \d\d\.\d %", shown) and " otp " in shown
-    assert re.search(rf"All {raw.dbsize()} keys were looked at, \S+ m?s ago; \d+ connections to the server\.", shown)
+    assert re.search(r"Memory by room.* other 1 \d+\.\d KiB \d\d\.\d %", shown) and " otp " in shown
+    assert re.search(rf"All {raw.dbsize()} keys were looked at, just now; \d+ connections to the server\.", shown)
     assert re.search(r"Redis memory \d+\.\d MiB no limit", shown)
     raw.set("wallet:bob", "x")
     now = time.monotonic()
