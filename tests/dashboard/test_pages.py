@@ -96,6 +96,26 @@ async def test_a_task_is_found_by_its_id(hx: Any, person: Callable[..., Person])
     assert (await narrow.open("/tasks?id=a+b/c")).status_code == 404
 
 
+async def test_a_queue_an_entry_a_workflow_and_a_search_are_jumped_to(hx: Any, person: Callable[..., Person]) -> None:
+    await hx.jobs.enqueue("gig:notify", queue="gigs")
+    await hx.jobs.schedules.add("report", "@every 1h", Job("a:b", b"", {"queue": "low"}))
+    workflow = "0d3f6c1e-5a41-4a53-9a57-2f6f1a0d7c11"
+    await hx.jobs.start(Job("a", b"", {"queue": "low"}).then(Job("b", b"", {"queue": "low"})), workflow_id=workflow)
+    entry, ada, narrow = await hx.jobs.schedules.get("report"), person("read"), person("read", queues=("gig*",))
+    for typed, place in (
+        ("gigs", "/queues/gigs"),
+        ("report", f"/cron/{entry.id}"),
+        (workflow, f"/workflows/low/{workflow}~3a0"),
+        ("state:pending type:gig:*", "/tasks?q=state%3Apending+type%3Agig%3A%2A"),
+    ):
+        assert (await ada.client.get("/tasks", params={"id": typed})).headers["location"] == place, typed
+        seen = await narrow.client.get("/tasks", params={"id": typed})
+        assert seen.status_code == (303 if "gig" in typed else 404), typed
+    for typed in ("nonsense", "stat:pending", "state:"):
+        answer = await ada.client.get("/tasks", params={"id": typed})
+        assert answer.status_code == 404 and "is called" in answer.text, typed
+
+
 async def test_buttons_do_what_they_say_and_are_written_down(hx: Any, person: Callable[..., Person]) -> None:
     inspector = hx.jobs.inspector
     for name in ("a", "b", "c"):

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from hustlex.core.words import UNKNOWN, duration
 
-_BY_CHANCE = re.compile(r"[0-9a-fA-F]{8}[0-9a-fA-F-]{8,}")
+BY_CHANCE = re.compile(r"[0-9a-fA-F]{8}[0-9a-fA-F-]{8,}")
 _LONG_ID = 24
 _GLYPHS = {
     "active": ("●", "work"),
@@ -79,7 +79,7 @@ def number(value: float | None) -> Markup | str:
 
 def short(name: str) -> str:
     """As much of an id as tells it apart: of one by chance its beginning, of one that was chosen all but its end."""
-    if _BY_CHANCE.fullmatch(name):
+    if BY_CHANCE.fullmatch(name):
         return name[:8]
     return name if len(name) <= _LONG_ID else f"{name[:_LONG_ID]}…"
 

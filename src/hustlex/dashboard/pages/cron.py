@@ -54,6 +54,7 @@ async def entry(request: PageRequest) -> PageContent:
         "zone": zone,
         "id": entry_id,
         "schedule": schedule,
+        "queue": queue_of(schedule) if schedule else "",
         "events": found.events,
         "cursor": cursor,
         "next": found.cursor,

@@ -8,9 +8,10 @@ from typing import Any
 from hustlex.core.cursor import LONGEST as LONGEST_CURSOR
 from hustlex.core.redact import What
 from hustlex.dashboard.attempts import commands_of, gap_of, line_of, spans_of
+from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.pages.queues import STATES
 from hustlex.dashboard.request import PageContent, PageRequest
-from hustlex.dashboard.words import short
+from hustlex.dashboard.words import BY_CHANCE, short
 from hustlex.errors import NotFound
 from hustlex.jobs import BulkVerb, Cause, Explanation, QueueSummary, State, TaskInfo
 from hustlex.jobs.search.query import LONGEST, of_place, parse, quoted
@@ -19,6 +20,8 @@ _SIZE = 50
 _MOST_COMPARED = 20
 """Queues among which the fullest is chosen when none was."""
 _WORDS_OF_ERROR = 80
+_SIGNS = (":", "~", "=", ">", "<")
+"""One of these stands in each term of a search but a bare word."""
 _HIDDEN_STEPS = "It is a step of a workflow and starts when others have succeeded."
 ACTS: dict[State, tuple[str, ...]] = {
     State.PENDING: ("archive", "delete"),
@@ -69,11 +72,35 @@ async def _chosen(request: PageRequest, names: list[str]) -> QueueSummary:
     return max(summaries, key=lambda each: each.unfinished + each.archived)
 
 
-async def _sought(request: PageRequest, task_id: str) -> PageContent:
+async def _sought(request: PageRequest, typed: str) -> PageContent:
+    """What somebody jumps to: a task or a workflow by its id, a queue or an entry by its name, or a search."""
+    elsewhere = await _task_named(request, typed) or await _thing_named(request, typed)
+    if not elsewhere and any(sign in typed for sign in _SIGNS) and not parse(typed, time.time()).faults:
+        elsewhere = request.url("tasks", q=typed)
+    if not elsewhere:
+        hint = "a task that ended and is not kept is not found; state:retry or type:gig:* is a search"
+        raise NotFound(f"no task, queue, workflow or entry is called {typed!r}", hint=hint)
+    return PageContent("tasks", "Tasks", elsewhere=elsewhere)
+
+
+async def _task_named(request: PageRequest, task_id: str) -> str:
     found = await request.hx.jobs.explain(task_id)
     if not found.queue or not request.operator.sees_queue(found.queue):
-        raise NotFound(f"no queue knows a task {task_id!r}", hint="it ended and is not kept, or there never was one")
-    return PageContent("tasks", "Tasks", elsewhere=request.url("tasks", found.queue, task_id))
+        return ""
+    return request.url("tasks", found.queue, task_id)
+
+
+async def _thing_named(request: PageRequest, name: str) -> str:
+    if name in await request.hx.jobs.inspector.queues() and request.operator.sees_queue(name):
+        return request.url("queues", name)
+    entries = await request.hx.jobs.schedules.all()
+    entry = next((each for each in entries if each.name == name and request.operator.sees_queue(queue_of(each))), None)
+    if entry is not None:
+        return request.url("cron", entry.id)
+    first = await request.hx.jobs.explain(f"{name}:0") if BY_CHANCE.fullmatch(name) else None
+    if first is None or not first.queue or not request.operator.sees_queue(first.queue):
+        return ""
+    return request.url("workflows", first.queue, f"{name}:0")
 
 
 def _words(request: PageRequest, explanation: Explanation) -> list[str]:
