@@ -122,6 +122,19 @@ def test_a_wrong_address_is_one_sentence_that_names_the_option(seed: None) -> No
         assert "--url" in told.stderr, path
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["worker"], ["api"], ["up"], ["scheduler"], ["doctor"], [], ["worker", "examples.gigs", "--durability"]],
+    ids=" ".join,
+)
+def test_a_word_of_any_length_is_no_page_of_text(words: list[str]) -> None:
+    """Its beginning and its end are shown, and what is wrong with it stays in sight."""
+    told = hustlex(*words, "a" * 10_000)
+    assert told.returncode == 2
+    assert one_sentence(told.stderr) and len(told.stderr) < 2_200
+    assert "aaa ... " in told.stderr
+
+
 @pytest.mark.parametrize("path", [path for path in ANSWERS if words_of(path)[len(path.split()) - 1 :]])
 def test_nonsense_is_one_sentence(path: str, seed: None) -> None:
     words, verb = words_of(path), len(path.split()) - 1

@@ -16,6 +16,7 @@ from hustlex.cli.exits import INTERRUPTED, exit_code
 from hustlex.core.printable import printable
 from hustlex.errors import Error
 
+_LONGEST = 2_000
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -88,13 +89,19 @@ def _end_usage(fault: Exception) -> None:
     sentence = " ".join(fault.format_message().split()) if type(fault).__name__ != "NoArgsIsHelpError" else ""  # type: ignore[attr-defined]
     if sentence:
         path = context.command_path if context is not None else "hustlex"
-        print(f"hustlex: {printable(sentence)} ({path} --help)", file=sys.stderr)
+        print(f"hustlex: {_told(sentence)} ({path} --help)", file=sys.stderr)
     sys.exit(2)
 
 
 def _end(sentence: str, code: int) -> None:
-    print(f"hustlex: {printable(sentence)}", file=sys.stderr)
+    print(f"hustlex: {_told(sentence)}", file=sys.stderr)
     sys.exit(code)
+
+
+def _told(sentence: str) -> str:
+    """Its beginning and its end: a word that was typed may have any length."""
+    shown = printable(sentence)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST // 2]} ... {shown[-_LONGEST // 2 :]}"
 
 
 if __name__ == "__main__":
