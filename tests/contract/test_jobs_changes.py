@@ -182,6 +182,20 @@ async def test_delete_queue_with_finished_tasks(hx: Any, driver: Driver, raw: re
     assert not rest(raw)
 
 
+async def test_delete_queue_with_many_groups_looks_at_some_at_a_time(hx: Any, raw: redis.Redis) -> None:
+    await hx.jobs.enqueue("t", queue="low", group="g0")
+    with raw.pipeline(transaction=False) as pipe:
+        for n in range(3_000):
+            pipe.zadd(f"asynq:{{low}}:g:g{n}", {f"x{n}": 1})
+            pipe.sadd("asynq:{low}:groups", f"g{n}")
+        pipe.sadd("asynq:{low}:groups", "empty")
+        pipe.execute()
+    before = raw.info("commandstats")["cmdstat_zcard"]["calls"] if "cmdstat_zcard" in raw.info("commandstats") else 0
+    await hx.jobs.inspector.delete_queue("low", force=True)
+    assert raw.info("commandstats")["cmdstat_zcard"]["calls"] - before < 3 * 3_000
+    assert raw.keys("asynq:{low}:*g*") == []
+
+
 async def test_delete_queue_is_refused_while_tasks_are_active(
     hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock
 ) -> None:

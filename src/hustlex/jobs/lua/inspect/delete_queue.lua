@@ -9,7 +9,7 @@
 -- ARGV prefix   text    asynq:{<queue>}:
 -- ARGV force    int     1: also when tasks wait or are archived
 -- ARGV n        int
--- REPLY {1, left}       left: tasks that are still there; 0: the queue is gone
+-- REPLY {1, left}       left: tasks that are still there, or more; 0: the queue is gone
 -- REPLY {-1}            it is not empty
 -- REPLY {-2}            it has active tasks
 -- ALLOW-OOM it frees memory
@@ -18,8 +18,8 @@
 -- @include take_out
 -- @include utc_day
 local kinds = {pending = 'list', scheduled = 'zset', retry = 'zset', archived = 'zset', completed = 'zset'}
-local places = {}
-for _, group in ipairs(redis.call('SMEMBERS', groups)) do places[#places + 1] = {prefix .. 'g:' .. group, 'zset', group} end
+local places, chosen = {}, redis.call('SRANDMEMBER', groups, n) -- not all: there may be a hundred thousand
+for _, group in ipairs(chosen) do places[#places + 1] = {prefix .. 'g:' .. group, 'zset', group} end
 for _, set in ipairs(redis.call('ZRANGE', sets, 0, -1)) do places[#places + 1] = {set, 'zset', ''} end
 local waits = #places > 0
 for state, kind in pairs(kinds) do
@@ -31,7 +31,7 @@ if waits and force ~= '1' then return {-1} end
 
 local now_s = math.floor(clock(now_ms) / 1000)
 if force == '1' then redis.call('SET', paused, string.format('%.0f', now_s), 'NX') end
-local left, room = 0, tonumber(n)
+local left, room = redis.call('SCARD', groups) - #chosen, tonumber(n)
 for _, place in ipairs(places) do
   local ids, rest = {}, redis.call(place[2] == 'list' and 'LLEN' or 'ZCARD', place[1])
   if room > 0 then ids, rest = take_out(place[1], place[2], room, groups, place[3]) end
