@@ -19,6 +19,7 @@ from bench.throughput import OURS
 
 _COLUMNS = (
     ("enqueue 1 by 1 /s", "enqueue1", 0),
+    ("blocking /s", "enqueue1_blocking", 0),
     ("64 at once /s", "enqueue64", 0),
     ("batch /s", "enqueue_batch", 0),
     ("drain /s", "drain", 0),
@@ -125,6 +126,9 @@ def _summary(
             found[f"{name}_vs_asynq_go"] = mine / figures.best(go, name)
         found |= {f"{name}_{peer.replace(' ', '_')}_per_s": figures.median(peer, name) for peer in [*python, *go]}
     found["enqueue_batch_per_s"] = figures.median(ours, "enqueue_batch")
+    if blocking := figures.median(ours, "enqueue1_blocking"):
+        best = figures.best(python, "enqueue1")
+        found |= {"enqueue1_blocking_per_s": blocking, "enqueue1_blocking_vs_best_python": blocking / best}
     found |= {
         "nap_per_s": figures.median(naps + ours, "drain"),
         "nap_share_of_ideal": figures.median(naps + ours, "ideal"),

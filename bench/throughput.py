@@ -35,16 +35,16 @@ class Arm:
         return sum(self.load.values())
 
 
-def _load(one: int, many: int, batch: int = 0) -> dict[str, int]:
+def _load(one: int, many: int, batch: int = 0, **more: int) -> dict[str, int]:
     """About a second of draining; half of that when it must be quick."""
     share = 2 if QUICK else 1
-    return {"one": one // share, "many": many // share, "batch": batch // share}
+    return {way: jobs // share for way, jobs in {"one": one, "many": many, "batch": batch, **more}.items()}
 
 
 _OWN, _GO = "bench.own.jobs", "bench.peers.asynq_go"
 _NAP = {"sleep_ms": _SLEEP_MS, "concurrency": _SLOTS}
 PYTHON = {
-    OURS: Arm(_OWN, _load(5_000, 20_000, 60_000)),
+    OURS: Arm(_OWN, _load(5_000, 20_000, 60_000, blocking=5_000)),
     "repid": Arm("bench.peers.repid", _load(2_000, 8_000)),
     "dramatiq": Arm("bench.peers.dramatiq", _load(2_000, 4_000)),
     "huey": Arm("bench.peers.huey", _load(4_000, 2_000)),

@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 import redis
 import uvloop
 
-from bench.harness import CALLERS, per_second
+from bench.harness import CALLERS, one_core, per_second
 from bench.ledger import Ledger
 from hustlex import HustleX, Tasks
 from hustlex.jobs import Job, Task
+from hustlex.sync import HustleX as BlockingHustleX
 from hustlex.worker import Worker
 
 SETTINGS = "uvloop, one queue, concurrency 100 (the default); batches of 100"
@@ -44,8 +45,20 @@ def _tasks(ledger: Ledger | None, sleep_ms: float = 0) -> Tasks:
 
 
 def enqueue(url: str, load: dict[str, int]) -> dict[str, float]:
-    """One by one, from 64 callers, and in batches of 100, one after another."""
-    return uvloop.run(_enqueue(url, load))
+    """One by one, from 64 callers, in batches of 100, one after another, and one by one by the blocking front."""
+    return uvloop.run(_enqueue(url, load)) | _enqueue_blocking(url, load)
+
+
+def _enqueue_blocking(url: str, load: dict[str, int]) -> dict[str, float]:
+    (mark,), last = _tasks(None), sum(load.values())
+    jobs = range(last - load.get("blocking", 0), last)
+    if not jobs:
+        return {}
+    with BlockingHustleX(url) as hx, one_core():
+        begun = time.perf_counter()
+        for job in jobs:
+            hx.jobs.enqueue(mark.job(job))
+        return {"enqueue1_blocking": len(jobs) / (time.perf_counter() - begun)}
 
 
 async def _enqueue(url: str, load: dict[str, int]) -> dict[str, float]:

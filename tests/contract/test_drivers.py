@@ -428,7 +428,7 @@ def test_waiting_for_a_free_connection_ends_with_the_call_that_needs_it(
         driver.run(get("warm"))
         faulty.black_hole = True
         holding = other.submit(driver.run, command("test.get", Effect.READ, "GET", "x", decode=same, timeout_ms=3_000))
-        while driver._pools._route.pool._pool.pool.qsize():
+        while not driver._pools._route.pool.busy:
             time.sleep(0.001)
         begun = time.monotonic()
         with pytest.raises(Unavailable):

@@ -1,7 +1,7 @@
 """The blocking driver, on redis-py: the same operations, the same repeat rule, for threads and scripts.
 
-redis-py's own retries are off (it would repeat any command, also one that must run once) and so is its reply
-shaping: replies arrive as the server sent them, exactly as on the async driver.
+redis-py only opens the connections: its retries would repeat any command, also one that must run once, and its pool and
+its reading took most of a call (``links``). Replies arrive as the server sent them, exactly as on the async driver.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from hustlex.drivers.faults import (
     Late,
     Lost,
     NotSent,
-    anew,
     backoff,
-    bad_reply,
     closed,
+    copied,
+    decoded,
     exhausted,
     hasty,
     scriptless,
@@ -102,12 +102,25 @@ class Driver:
         return self._run(op, waits=False)
 
     def _run(self, op: Op[T], *, waits: bool) -> T:
-        deadline = time.monotonic() + self._seconds(op)
         if self.hook is None:
-            return _decode(op, self._insist(op, deadline))
+            return decoded(op, self._answer(op))
         how: dict[str, Any] = {"way": self, "sent": op}
         with Watch(self.hook, (op.name,), waits=True, **how) if waits else telling(self.hook, op.name, **how):
-            return _decode(op, self._insist(op, deadline))
+            return decoded(op, self._answer(op))
+
+    def _answer(self, op: Op[Any]) -> Any:
+        """Once on the short way, then as often as is sensible."""
+        deadline, packed = time.monotonic() + self._seconds(op), pack(op)
+        if self._closed:
+            raise closed().during(op.name)
+        try:
+            reply = self._pools.route(op, deadline).pool.ask(packed, deadline)
+        except (NotSent, Lost, Late, Refused) as failure:
+            return self._insist(op, deadline, failure)
+        except Error as error:
+            patience = Patience(op, deadline, self._seconds(op), 1)
+            raise patience.turned_away(error, time.monotonic(), self._pools.node(op, None)) from None
+        return self._insist(op, deadline, reply) if isinstance(reply, Refused) else reply
 
     def _seconds(self, op: Op[Any]) -> float:
         return op.timeout_ms / 1000 if op.timeout_ms else self._command_s
@@ -247,7 +260,7 @@ class Driver:
             try:
                 route = detours.pop(place, None) or self._way(ops[place], deadline)
             except (NotSent, Error) as failure:
-                yield place, None, _copied(failure)
+                yield place, None, copied(failure)
             else:
                 ways.setdefault(route, []).append(place)
         sent: list[tuple[PoolRoute, list[int], Any]] = []
@@ -256,7 +269,7 @@ class Driver:
                 words = [packed[place] for place in group]
                 sent.append((route, group, route.pool.send(words, deadline, asking=route.asking)))
             except (NotSent, Lost, Late, Error) as failure:
-                yield from ((place, route, _copied(failure)) for place in group)
+                yield from ((place, route, copied(failure)) for place in group)
         for route, group, written in sent:
             try:
                 replies = route.pool.receive(written)
@@ -273,12 +286,12 @@ class Driver:
         """The answer, the error, or _Again."""
         try:
             if scriptless(reply):
-                return _decode(op, self._insist(op, deadline, reply))
+                return decoded(op, self._insist(op, deadline, reply))
             if isinstance(reply, (NotSent, Lost, Late, Refused)):
                 error = verdict(reply, op.effect)
                 return _Again(reply, route) if error is None else self._told(error, op, patience, route)
             if not isinstance(reply, Error):
-                return _decode(op, reply)
+                return decoded(op, reply)
             return patience.turned_away(reply, time.monotonic(), self._pools.node(op, route))
         except Error as error:
             return error
@@ -291,7 +304,7 @@ class Driver:
         deadline = time.monotonic() + self._seconds(op) + durability.patience_ms / 1000
         with telling(self.hook, op.name, self, op) if self.hook is not None else nullcontext():
             found: WaitReply = self._insist(op, deadline, durability=durability)
-            value = _decode(op, found.reply)
+            value = decoded(op, found.reply)
         return Committed(value, reached(durability, found), found.local, found.replicas)
 
     def commit_many(self, ops: Sequence[Op[T]], durability: Durability) -> list[Committed[T] | Error]:
@@ -360,7 +373,7 @@ class Driver:
                 raise self._told(exhausted(failure, self._pools.title), op, patience, None) from None
             except Error as error:
                 raise self._told(error, op, patience, None) from None
-            return [_decode(op, reply) for reply in replies]
+            return [decoded(op, reply) for reply in replies]
 
     @property
     def link(self) -> ServerLink:
@@ -381,19 +394,3 @@ class Driver:
         """Close every connection; what is in flight fails. Idempotent."""
         self._closed = True
         self._pools.close()
-
-
-def _decode(op: Op[T], reply: Any) -> T:
-    try:
-        return op.decode(reply)
-    except Error as error:
-        raise error.during(op.name) from None
-    except (TypeError, ValueError, LookupError, AttributeError) as error:
-        raise bad_reply(op.name, error) from error
-
-
-def _copied(failure: NotSent | Lost | Late | Error) -> Any:
-    """For each operation one of its own, since it will be told of that operation."""
-    if isinstance(failure, Refused):
-        return anew(failure)
-    return type(failure)(failure.message, hint=failure.hint) if isinstance(failure, Error) else failure

@@ -15,9 +15,10 @@ from __future__ import annotations
 import re
 import ssl
 from random import random
+from typing import TypeVar
 
 from hustlex.core.logs import logger
-from hustlex.core.op import Effect
+from hustlex.core.op import Effect, Op, Reply
 from hustlex.core.printable import printable
 from hustlex.drivers.url import Endpoint
 from hustlex.errors import (
@@ -33,6 +34,8 @@ from hustlex.errors import (
     Timeout,
     Unavailable,
 )
+
+T = TypeVar("T")
 
 WRONG_SERVER = frozenset(
     {"READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "MOVED", "UNBLOCKED", "NOTPRIMARY"}
@@ -294,6 +297,16 @@ def closed() -> Closed:
     return Closed("the driver is closed", hint="make the call inside the 'with' block of its HustleX, or make another")
 
 
+def decoded(op: Op[T], reply: Reply) -> T:
+    """The answer. Raises what the decoder says, with the operation's name, or BadReply."""
+    try:
+        return op.decode(reply)
+    except Error as error:
+        raise error.during(op.name) from None
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise bad_reply(op.name, error) from error
+
+
 def bad_reply(op: str, reason: Exception) -> BadReply:
     """A decoder that failed on a reply: our contract and the server disagree."""
     return BadReply(
@@ -330,3 +343,10 @@ def link_failure(error: Exception) -> str:
 def _harmless(text: str) -> str:
     """Up to the first quoted, listed or bracketed part: arguments and keys only ever come after it."""
     return re.split(r"['\",`\[]", text, maxsplit=1)[0][:100].strip()
+
+
+def copied(failure: NotSent | Lost | Late | Error) -> NotSent | Lost | Late | Error:
+    """For each operation one of its own, since it will be told of that operation."""
+    if isinstance(failure, Refused):
+        return anew(failure)
+    return type(failure)(failure.message, hint=failure.hint) if isinstance(failure, Error) else failure

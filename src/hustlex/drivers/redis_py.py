@@ -1,14 +1,15 @@
-"""redis-py's connections to one server, with its retries, shaping and default address off; ours are set above."""
+"""One server's connections, which redis-py opens; its retries, its pool and its reading are not used."""
 
 from __future__ import annotations
 
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+import hiredis
 import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
@@ -31,6 +32,7 @@ from hustlex.drivers.faults import (
     unfit,
     warn_of_half_a_name,
 )
+from hustlex.drivers.links import SHORTEST_S, Links, OpenLink
 from hustlex.drivers.login import login, loginless
 from hustlex.drivers.pack import join
 from hustlex.drivers.patience import AGE_S, COMMAND_S, FOR_EVER, Outage, expiry
@@ -46,7 +48,6 @@ else:  # else each connection would look the version up among the files of the i
     _TOLD = {"driver_info": DriverInfo()}
 CONNECT_S = 2.0
 _POOL = 100
-_SHORTEST_S = 0.001
 _HELLO = join(("HELLO",))
 _ASKING = join(("ASKING",))
 
@@ -78,7 +79,7 @@ class ServerPool:
         self.tally = LinkTally()
         self._resolve = resolve
         self.node = endpoint.where
-        self._pool: Any = _pool(endpoint, self._found, self.tally)
+        self._pool = Links(_maker(endpoint, self._found, self.tally), _POOL)
         self._doubted = 0.0
         self.failed = self.met = False
         self.answered = FOR_EVER
@@ -97,6 +98,24 @@ class ServerPool:
         """Write all, read all, on one connection. Raises NotSent, Lost, Late, or Error when nothing can be sent."""
         return self.receive(self.send(packed, deadline, asking=asking))
 
+    def ask(self, packed: bytes, deadline: float) -> Any:
+        """As ``exchange``, of one command: most calls, with nothing made that only several need."""
+        connection = self._take(deadline)
+        at = time.monotonic()
+        if at - connection.looked >= LOOK_S:
+            self._pool.give(connection)
+            return self.exchange([packed], deadline)[0]
+        try:
+            connection.link.write(packed, deadline)
+            reply = connection.link.read(deadline)
+        except BaseException as error:  # noqa: BLE001 - what stops the caller leaves a reply unread, too
+            raise self._broken(connection, error, at) from None
+        self._pool.give(connection)
+        self.failed, self.met, self.answered = False, True, time.monotonic()
+        if type(reply) is not hiredis.ReplyError:
+            return reply
+        return self._trusted(connection, at, None, [refusal(str(reply))])[0]
+
     def send(self, packed: Sequence[bytes], deadline: float, *, asking: bool = False) -> Sent:
         """Write all, with ASKING before each where that is due. The connection is kept until ``receive``."""
         connection = self._take(deadline)
@@ -105,7 +124,7 @@ class ServerPool:
         if sent.looking:
             words.insert(0, _HELLO)
         with self._kept(connection):
-            connection.send_packed_command([b"".join(words)])
+            _link(connection).write(b"".join(words) if len(words) > 1 else words[0], deadline)
         return sent
 
     def receive(self, sent: Sent) -> list[Any]:
@@ -114,13 +133,13 @@ class ServerPool:
         with self._kept(connection, sent.at):
             hello = _read(connection, sent.deadline) if sent.looking else None
             replies = [_read(connection, sent.deadline) for _ in range(sent.count * (2 if sent.asking else 1))]
-        self._pool.release(connection)
+        self._pool.give(connection)
         self.failed, self.met = False, True
         self.answered = time.monotonic()
         if sent.looking:
             connection.looked = sent.at
         replica = None if self._endpoint.seed else demoted(hello)
-        return self._trusted(sent, replica, replies[1::2] if sent.asking else replies)
+        return self._trusted(connection, sent.at, replica, replies[1::2] if sent.asking else replies)
 
     def listen(self, packed: bytes, most: int, seconds: float, deadline: float) -> list[Any]:
         """What a command goes on to say after its first reply: so much at most, for so long at most.
@@ -130,59 +149,68 @@ class ServerPool:
         connection = self._take(deadline)
         found: list[Any] = []
         with self._kept(connection):
-            connection.send_packed_command([packed])
+            _link(connection).write(packed, deadline)
             begun = _read(connection, deadline)
             until = time.monotonic() + seconds
             try:
                 while not isinstance(begun, Refused) and len(found) < most and time.monotonic() < until:
                     found.append(_read(connection, until))
-            except exceptions.TimeoutError:
+            except TimeoutError:
                 pass
         self.give_up(connection)
         if isinstance(begun, Refused):
             raise begun
         return found
 
-    def _trusted(self, sent: Sent, replica: Refused | None, replies: list[Any]) -> list[Any]:
+    def _trusted(self, connection: Any, at: float, replica: Refused | None, replies: list[Any]) -> list[Any]:
         """The replies, unless a replica gave them. One that says so ends this connection and all of its age."""
         if replica is not None:
             replies = [replica] * len(replies)
-        if any(misplaced(reply) for reply in replies) and sent.connection.opened <= sent.at - SETTLED_S:
-            self._doubted = sent.at
+        if any(misplaced(reply) for reply in replies) and connection.opened <= at - SETTLED_S:
+            self._doubted = at
         return replies
 
     def _kept(self, connection: Any, sent_at: float = FOR_EVER) -> _Kept:
         return _Kept(self, connection, sent_at)
 
+    def _broken(self, connection: Any, error: BaseException, sent_at: float = FOR_EVER) -> BaseException:
+        """Whatever went wrong ends the connection, and is said in our words."""
+        self.give_up(connection)
+        if isinstance(error, TimeoutError):
+            late = Late()
+            late.silent = time.monotonic() - max(self.answered, sent_at) > SILENT_S
+            return late
+        if isinstance(error, hiredis.ProtocolError):
+            return Lost(FOREIGN)
+        if isinstance(error, exceptions.ConnectionError | OSError):
+            return Lost(type(error).__name__)
+        return error
+
     def give_up(self, connection: Any) -> None:
         """Replies that nobody read would go to the next caller."""
         self.failed = True
         connection.disconnect()
-        self._pool.release(connection)
+        self._pool.give(connection)
 
     def _take(self, deadline: float) -> Any:
+        """Where the server is away for long one caller looks, the others fail at once."""
         _patience.until = deadline
-        with self._one_at_a_time():
-            connection = self._connection()
-            self._links.over()
-            return connection
-
-    @contextmanager
-    def _one_at_a_time(self) -> Iterator[None]:
-        """Where the server is away for long: one caller looks, the others fail at once."""
-        away = self._links.lasts(time.monotonic())
-        if away and not self._looking.acquire(blocking=False):
+        if not self._links.lasts(time.monotonic()):
+            connection = self._connection(deadline)
+        elif self._looking.acquire(blocking=False):
+            try:
+                connection = self._connection(deadline)
+            finally:
+                self._looking.release()
+        else:
             self.tally.shed()
             raise Unavailable(f"{self._endpoint.where} is away", hint="one call at a time tries it")
-        try:
-            yield
-        finally:
-            if away:
-                self._looking.release()
+        self._links.over()
+        return connection
 
-    def _connection(self) -> Any:
+    def _connection(self, deadline: float) -> Any:
         try:
-            connection = self._pool.get_connection()
+            connection = self._pool.take(min(deadline, time.monotonic() + CONNECT_S))
             if connection.opened <= self._doubted or connection.expires <= time.monotonic():
                 self._dial_anew(connection)
             return connection
@@ -201,22 +229,22 @@ class ServerPool:
             connection.disconnect()
             connection.connect()
         except BaseException:
-            self._pool.release(connection)
+            self._pool.give(connection)
             raise
 
     @property
     def busy(self) -> int:
         """How many callers have a connection for themselves."""
-        return _POOL - int(self._pool.pool.qsize())
+        return self._pool.busy
 
     def retire(self) -> None:
         """Close what nobody uses; the rest closes with its callers."""
         self._doubted = float("inf")
-        self._pool.disconnect(inuse_connections=False)
+        self._pool.close(used=False)
 
     def close(self) -> None:
         """Close every connection; what is in flight fails. Idempotent."""
-        self._pool.disconnect()
+        self._pool.close()
 
 
 class Sent:
@@ -244,23 +272,21 @@ class _Kept:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if error is None:
             return
-        self._pool.give_up(self._connection)
-        if isinstance(error, exceptions.TimeoutError):
-            late = Late()
-            late.silent = time.monotonic() - max(self._pool.answered, self._sent_at) > SILENT_S
-            raise late from None
-        if isinstance(error, exceptions.InvalidResponse):
-            raise Lost(FOREIGN) from None
-        if isinstance(error, exceptions.ConnectionError | OSError):
-            raise Lost(type(error).__name__) from None
+        told = self._pool._broken(self._connection, error, self._sent_at)
+        if told is not error:
+            raise told from None
+
+
+def _link(connection: Any) -> OpenLink:
+    link: OpenLink | None = connection.link
+    if link is None:  # another thread closed the driver
+        raise ConnectionError("closed")
+    return link
 
 
 def _read(connection: Any, deadline: float) -> Any:
-    seconds = max(_SHORTEST_S, deadline - time.monotonic())
-    try:
-        return connection.read_response(disable_decoding=True, timeout=seconds, disconnect_on_error=False)
-    except exceptions.ResponseError as error:
-        return refusal(str(error))
+    reply = _link(connection).read(deadline)
+    return refusal(str(reply)) if type(reply) is hiredis.ReplyError else reply
 
 
 def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> Any:
@@ -269,6 +295,7 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
     class Hurried(kind):  # type: ignore[misc]
         opened = looked = expires = 0.0
         counted = False
+        link: OpenLink | None = None
 
         def connect(self) -> None:
             if self._sock is not None:
@@ -277,7 +304,7 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
             endpoint = resolve()
             if moves:
                 self.host, self.port = endpoint.host, endpoint.port
-            left = max(_SHORTEST_S, until - time.monotonic())
+            left = max(SHORTEST_S, until - time.monotonic())
             self.socket_connect_timeout = min(CONNECT_S, left) / _addresses(endpoint)
             self.socket_timeout = min(COMMAND_S, left)
             try:
@@ -288,9 +315,6 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
             except Error:  # of ``_Credentials``: redis-py closes for errors of its own only
                 self.disconnect()
                 raise
-            opened: Any = self._sock
-            opened.settimeout(COMMAND_S)
-            self.socket_timeout = COMMAND_S
             self.opened = self.looked = time.monotonic()
             self.expires = expiry(self.opened, AGE_S)
             if (error := unfit(self.handshake_metadata, endpoint)) is not None:
@@ -298,8 +322,10 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
                 raise error
             warn_of_half_a_name(self.handshake_metadata, endpoint)
             self.counted = tally.opened()
+            self.link = OpenLink(self._sock, COMMAND_S)
 
         def disconnect(self, *how: Any, **more: Any) -> None:
+            self.link = None
             self.counted = self.counted and tally.ended()
             super().disconnect(*how, **more)
 
@@ -324,21 +350,6 @@ class _Verbatim(_Parser):  # type: ignore[misc]
         return exceptions.ResponseError(response)
 
 
-_WaitingPool: Any = redis.BlockingConnectionPool
-
-
-class _Queue(_WaitingPool):  # type: ignore[misc]
-    """redis-py's pool, in which a call waits for a free connection no longer than it has time."""
-
-    @property
-    def timeout(self) -> float:
-        return max(_SHORTEST_S, min(CONNECT_S, _patience.until - time.monotonic()))
-
-    @timeout.setter
-    def timeout(self, seconds: float) -> None:
-        """Set by redis-py to its default."""
-
-
 class _Credentials(redis.CredentialProvider):
     """Who logs in. As plain options redis-py would keep the password where ``repr`` and ``vars`` show it."""
 
@@ -358,7 +369,7 @@ class _Credentials(redis.CredentialProvider):
         return username or "default", password
 
 
-def _pool(endpoint: Endpoint, resolve: Resolve, tally: LinkTally) -> Any:
+def _maker(endpoint: Endpoint, resolve: Resolve, tally: LinkTally) -> Callable[[], Any]:
     kind: Any = redis.UnixDomainSocketConnection if endpoint.path else redis.Connection
     place: dict[str, Any] = {"path": endpoint.path} if endpoint.path else {"host": endpoint.host, "port": endpoint.port}
     if endpoint.tls:
@@ -372,9 +383,8 @@ def _pool(endpoint: Endpoint, resolve: Resolve, tally: LinkTally) -> Any:
             "ssl_cert_reqs": "none" if insecure else "required",
         }
     named = endpoint.username or endpoint.password or endpoint.credentials
-    return _Queue(
-        connection_class=_hurried(kind, resolve, tally, moves=not endpoint.path),
-        max_connections=_POOL,
+    return partial(
+        _hurried(kind, resolve, tally, moves=not endpoint.path),
         db=endpoint.database,
         credential_provider=_Credentials(endpoint) if named else None,
         protocol=3,

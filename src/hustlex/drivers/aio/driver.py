@@ -23,7 +23,7 @@ from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.router import Router, fitting
 from hustlex.drivers.aio.stream import heard
 from hustlex.drivers.answerer import node_of
-from hustlex.drivers.faults import Failure, Late, Lost, NotSent, bad_reply, closed, exhausted, refusal
+from hustlex.drivers.faults import Failure, Late, Lost, NotSent, closed, decoded, exhausted, refusal
 from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import pack
 from hustlex.drivers.patience import FlowOps
@@ -132,7 +132,7 @@ class Driver:
             reply = await self._router.insist(op, deadline, failure)
         if type(reply) is ReplyError:
             reply = await self._router.insist(op, deadline, refusal(str(reply)))
-        return self._decode(op, reply)
+        return decoded(op, reply)
 
     def send(self, op: Op[T], *, at_once: bool = False, patient: bool = True) -> Coroutine[Any, Any, T]:
         """As ``run``, but sent before this returns, and not told to the hook; see ``core.op.AsyncDriver``."""
@@ -155,22 +155,13 @@ class Driver:
             reply = await self._router.insist(op, deadline, failure, patient=patient)
         if type(reply) is ReplyError:
             reply = await self._router.insist(op, deadline, refusal(str(reply)), patient=patient)
-        return self._decode(op, reply)
+        return decoded(op, reply)
 
     def _deadline(self, op: Op[Any]) -> float:
         loop = asyncio.get_running_loop()  # as _now, without a call: this is done for each operation
         if loop is not self._loop:
             self._here(loop)
         return loop.time() + (op.timeout_ms / 1000 if op.timeout_ms else self._options.command)
-
-    @staticmethod
-    def _decode(op: Op[T], reply: Any) -> T:
-        try:
-            return op.decode(reply)
-        except Error as error:
-            raise error.during(op.name) from None
-        except (TypeError, ValueError, LookupError, AttributeError) as error:
-            raise bad_reply(op.name, error) from error
 
     # -- many operations
 
@@ -232,7 +223,7 @@ class Driver:
     async def _commit(self, op: Op[T], durability: Durability) -> Committed[T]:
         deadline = self._deadline(op) + durability.patience_ms / 1000
         found = await self._waited(op, deadline, durability)
-        value = self._decode(op, found.reply)
+        value = decoded(op, found.reply)
         return Committed(value, reached(durability, found), found.local, found.replicas)
 
     async def _waited(self, op: Op[Any], deadline: float, durability: Durability) -> WaitReply:
@@ -317,7 +308,7 @@ class Driver:
         if self._closed:
             raise closed().during(op.name)
         until = self._now() + seconds
-        return self._decode(op, await self._router.insist(op, until, wait=seconds))
+        return decoded(op, await self._router.insist(op, until, wait=seconds))
 
     async def listen(self, op: Op[T], most: int, seconds: float) -> list[T]:
         """What a command goes on to say after its first reply; see ``core.op.AsyncDriver``."""
@@ -331,7 +322,7 @@ class Driver:
             except (NotSent, Error) as failure:
                 error = failure if isinstance(failure, Error) else exhausted(failure, self._topology.title)
                 raise patience.told(error, self._now(), self._topology.node(op, None)) from None
-            return [self._decode(op, reply) for reply in replies]
+            return [decoded(op, reply) for reply in replies]
 
     @asynccontextmanager
     async def subscribe(self, *channels: str, sharded: bool = False) -> AsyncIterator[AsyncIterator[Message]]:

@@ -1,0 +1,136 @@
+"""The blocking driver's connections: who has which, and the bytes on them. redis-py opens and closes them.
+
+Lesson of the profile: a PING by redis-py's pool and its reading took 148,000 instructions and nine system calls, two of
+which set a timeout that was set already.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import hiredis
+
+from hustlex.core import forks
+
+SHORTEST_S = 0.001
+_NEARLY = 1.01
+"""A timeout that is set stays while it is no more than this longer than what is left: a call may end so much later."""
+_AT_ONCE = 65_536
+_NOTHING = object()
+
+
+class Links:
+    """Connections to one server, one for each caller at a time; the one that was used last goes first.
+
+    make: a connection that is not open yet. most: how many there are at once, others wait.
+    """
+
+    def __init__(self, make: Callable[[], Any], most: int) -> None:
+        self._make = make
+        self._most = most
+        self.forked()
+        forks.watch(self)
+
+    def forked(self) -> None:
+        """See ``core.forks``."""
+        self._all: list[Any] = []
+        self._free: list[Any] = []
+        self._waiting = 0
+        self._given = threading.Condition()
+
+    def take(self, deadline: float) -> Any:
+        """One that is open. Raises ConnectionError, also when none gets free in time; see ``give``."""
+        try:
+            connection = self._free.pop()
+        except IndexError:
+            connection = self._another(deadline)
+        try:
+            if connection.link is None:
+                connection.connect()
+            elif connection.link.poll(0):  # nobody waits for an answer: it is the server's farewell
+                connection.disconnect()
+                connection.connect()
+        except BaseException:
+            self.give(connection)
+            raise
+        return connection
+
+    def give(self, connection: Any) -> None:
+        """The caller is done with it. Who waits counts itself before it looks, so one of the two sees the other."""
+        self._free.append(connection)
+        if self._waiting:
+            with self._given:
+                self._given.notify()
+
+    def _another(self, deadline: float) -> Any:
+        with self._given:
+            self._waiting += 1
+            try:
+                while True:
+                    if self._free:
+                        try:
+                            return self._free.pop()
+                        except IndexError:
+                            continue
+                    if len(self._all) < self._most:
+                        self._all.append(self._make())
+                        return self._all[-1]
+                    if not self._given.wait(max(SHORTEST_S, deadline - time.monotonic())):
+                        raise ConnectionError("no connection got free")
+            finally:
+                self._waiting -= 1
+
+    @property
+    def busy(self) -> int:
+        """How many are with a caller."""
+        return len(self._all) - len(self._free)
+
+    def close(self, *, used: bool = True) -> None:
+        """Close all, or those that nobody has; what is in flight on them fails."""
+        for connection in [*(self._all if used else self._free)]:
+            connection.disconnect()
+
+
+class OpenLink:
+    """The bytes of one open connection.
+
+    Raises TimeoutError when the deadline passes, another OSError or hiredis' ProtocolError.
+    """
+
+    def __init__(self, sock: Any, timeout: float) -> None:
+        self._sock = sock
+        self._reader = hiredis.Reader(notEnoughData=_NOTHING)
+        self._timeout = timeout
+        sock.settimeout(timeout)
+        poller = select.poll()
+        poller.register(sock, select.POLLIN)
+        self.poll = poller.poll
+
+    def write(self, packed: bytes, deadline: float) -> None:
+        """Hand all of it to the kernel."""
+        self._wait_until(deadline)
+        self._sock.sendall(packed)
+
+    def read(self, deadline: float) -> Any:
+        """The next reply; a refusal is a hiredis.ReplyError."""
+        gets = self._reader.gets
+        reply = gets()
+        while reply is _NOTHING or type(reply) is hiredis.PushNotification:
+            if reply is _NOTHING:
+                self._wait_until(deadline)
+                data = self._sock.recv(_AT_ONCE)
+                if not data:
+                    raise ConnectionError("the server closed the connection")
+                self._reader.feed(data)
+            reply = gets()
+        return reply
+
+    def _wait_until(self, deadline: float) -> None:
+        left = max(SHORTEST_S, deadline - time.monotonic())
+        if not left <= self._timeout <= left * _NEARLY:
+            self._timeout = left
+            self._sock.settimeout(left)
