@@ -11,6 +11,8 @@ import redis
 from hustlex.core.op import Effect, command
 from hustlex.jobs import Job
 from hustlex.jobs.keys import parked, queue_keys
+from hustlex.jobs.lease import record
+from hustlex.jobs.lease.record import FailureCount, FailureKind
 from hustlex.jobs.wire import TaskMessage, encode_task
 from hustlex.metrics import Metrics
 from hustlex.metrics.history import HistoryTally
@@ -22,6 +24,7 @@ PHONE = "+2348031234567"
 ID = "3f9a01c2-77aa-4b1e-9d6f-0f3c5a4f2b11"
 WORKFLOW = "0d3f6c1e-5a41-4a53-9a57-2f6f1a0d7c11"
 HOUR = timedelta(hours=1)
+FAILED = "6f0c2a9d4b7e1835"
 CLAIM = "0f2c9c1e77aa4b1e9d6f0f3c5a4f2b11"
 TOKEN = "tok_5f2c9c1e77aa4b1e9d6f"
 PAYLOAD = {"to": PHONE, "token": TOKEN, "amount": 4500}
@@ -65,6 +68,7 @@ def seed(hx: HustleX) -> None:
     jobs.schedules.add("report", "0 7 * * 1", Job("report:build"))
     jobs.start(Job("gig:first").then(Job("gig:second")), workflow_id=WORKFLOW)
     jobs.enqueue("mail:line", PAYLOAD, queue="mail", group="digest")
+    fail(hx)
     aside(hx, "mail", "mail-5")
     aside(hx, "mail", "mail-6", PHONE)
     hx.tokens.login("u7", device="Pixel 9")
@@ -83,6 +87,12 @@ def seed(hx: HustleX) -> None:
     metrics.callers.note("pay", "u7")
     metrics.families["task_wait_seconds"].observe(0.3, ("mail",))
     hx.driver.run(HistoryTally(metrics).report(hx.prefix))
+
+
+def fail(hx: HustleX) -> None:
+    """A group of failures."""
+    kind = FailureKind("mail:send", "app.errors.ProviderDown", "provider.post", "no answer to <n>")
+    hx.driver.run(record.failures(queue_keys("mail"), [FailureCount(FAILED, kind, 3, ("mail-7",))], 0))
 
 
 def aside(hx: HustleX, queue: str, task_id: str, message: str | None = None) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from hustlex.jobs import Bulk, BulkVerb, Job, State, Tasks
 from hustlex.jobs.keys import queue_keys, stop_channel
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
+from hustlex.jobs.wire import TaskMessage, encode_task
 from hustlex.people import notes
 from hustlex.ratelimit import parse_rule
 from hustlex.sync import HustleX
@@ -474,6 +476,33 @@ def test_errors_are_grouped_and_what_they_say_is_hidden(hx: HustleX) -> None:
     shown = text("error", "ls", "--queue", "default")
     assert "ProviderDown" in shown and seeded.PHONE not in shown + json.dumps(item)
     assert "ProviderDown" in _drawn(look(hx), TopView(pane="errors"), 24)
+
+
+def test_a_group_of_errors_is_shown_run_archived_and_muted(hx: HustleX, raw: redis.Redis) -> None:
+    failed = seeded.FAILED
+    hx.jobs.enqueue("mail:send", queue="mail")
+    seeded.fail(hx)
+    shown = answer("error", "show", failed, "--queue", "mail")
+    assert (shown["count"], shown["muted"], shown["ids"]) == (3, None, ["mail-7"])
+    answer("error", "mute", failed, "--queue", "mail", "--for", "4h")
+    assert answer("error", "show", failed, "--queue", "mail")["muted"]["until"]
+    answer("error", "mute", failed, "--queue", "mail")
+    assert "until it fails again" in text("error", "show", failed, "--queue", "mail")
+    answer("error", "unmute", failed, "--queue", "mail")
+    assert answer("error", "ls", "--queue", "mail")["items"][0]["muted"] is None
+    q = queue_keys("mail")
+    for name in ("f1", "f2"):
+        message = TaskMessage("mail:send", b"{}", name, "mail", 25, error_msg="ProviderDown: no answer to 7")
+        raw.hset(q.task(name), mapping={"msg": encode_task(message), "state": "retry"})
+        raw.zadd(q.retry, {name: time.time() + 3600})
+    planned = answer("error", "run", failed, "--queue", "mail", "--dry-run")
+    assert (planned["planned"], planned["done"]) == (2, 0)
+    assert answer("error", "archive", failed, "--queue", "mail", "--yes")["done"] == 2
+    assert answer("error", "run", failed, "--queue", "mail", "--yes")["done"] == 2
+    assert hx.jobs.inspector.task("mail", "f1").state is State.PENDING
+    for act in ("show", "run", "mute"):
+        missing = hustlex("error", act, "6f0c2a9d4b7e1836", "--queue", "mail")
+        assert (missing.returncode == 4 and "6f0c2a9d4b7e1835" in missing.stderr) or act == "mute", act
 
 
 def test_top_shows_one_look_without_a_terminal(hx: HustleX) -> None:

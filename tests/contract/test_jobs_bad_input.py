@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from hustlex import jobs
 from hustlex._sync.jobs import Jobs as BlockingJobs
+from hustlex.core.op import Op
 from hustlex.delivery import ConsoleSender, Courier, EventTask, Texts, deliver_codes, publish_events
 from hustlex.jobs import (
     Aggregate,
@@ -34,6 +36,8 @@ from hustlex.jobs import (
 )
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.lease import ops as lease
+from hustlex.jobs.lease import record
+from hustlex.jobs.lease.record import FailureCount, FailureKind
 from hustlex.outbox import Outbox, OutboxRelay
 from hustlex.worker import Reserved, Scheduler, Worker
 from tests.support.blocking import Blocking
@@ -182,6 +186,20 @@ async def test_what_is_followed(driver: Any) -> None:
     assert await complaints(FOLLOWED, made) == []
 
 
+async def _failed(door: str, inspector: Inspector, **given: Any) -> Any:
+    """With a group of failures."""
+    counts = [FailureCount("a", FailureKind("t", "E", "", ""), 1, ("t1",))]
+    await _called(inspector, record.failures(queue_keys("default"), counts, 0))
+    return await getattr(inspector, door)(**given)
+
+
+async def _called(inspector: Any, call: Op[Any]) -> None:
+    driver: Any = inspector._target._driver if isinstance(inspector, Blocking) else inspector._driver
+    answer = driver.run(call)
+    if isawaitable(answer):
+        await answer
+
+
 QUEUE, ONE = {"queue": "default"}, {"queue": "default", "task_id": "kept"}
 GROUPED = {"queue": "default", "state": State.AGGREGATING, "group": "g"}
 LOOKS = [
@@ -193,6 +211,10 @@ LOOKS = [
     Sample(Inspector.recent, {"queues": ["default"]}),
     Sample(Inspector.error_groups, {"queues": ["default"], "size": 5}),
     Sample(Inspector.servers, {"running_of": ["a"]}),
+    *(
+        Sample(door, {**QUEUE, "signature": "a", **more}, call=partial(_failed, door.__name__))
+        for door, more in ((Inspector.mute_errors, {"length": MINUTE}), (Inspector.unmute_errors, {}))
+    ),
     Sample(Inspector.tasks, {**GROUPED, "size": 30}),
     Sample(Inspector.task, ONE),
     Sample(
@@ -255,12 +277,9 @@ async def _shown(inspector: Inspector, given: dict[str, Any]) -> Any:
 async def _parked(inspector: Inspector, act: str, given: dict[str, Any]) -> Any:
     """With a message that was set aside."""
     await _room_of(inspector).enqueue("t", task_id="aside")
-    driver: Any = inspector._target._driver if isinstance(inspector, Blocking) else inspector._driver
     keys = queue_keys("default")
     for call in (lease.cycle(keys, "2026-01-01", "w:1", 1, (), 0), lease.park(keys, b"aside", "w:1")):
-        answer = driver.run(call)
-        if isawaitable(answer):
-            await answer
+        await _called(inspector, call)
     return await getattr(inspector, act)(**given)
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
+from hustlex.errors import Misuse, NotFound
+from hustlex.jobs import Muted
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
+from hustlex.metrics.attention import of_errors
 
 NOON = 1_795_435_200_000
 MINUTE = timedelta(minutes=1)
@@ -166,6 +170,51 @@ async def test_error_groups_have_a_most_and_an_end(
     assert raw.hlen("asynq:{gigs}:x:errors") == raw.zcard("asynq:{gigs}:x:errors:seen") == 100
     assert 0 < raw.ttl("asynq:{gigs}:x:errors") <= 30 * 86_400
     assert sum(raw.memory_usage(key) for key in raw.scan_iter("asynq:{gigs}:x:errors*")) < 200_000
+
+
+async def test_a_group_is_muted_for_a_while(hx: Any, driver: Driver, clock: FixedClock) -> None:
+    inspector = hx.jobs.inspector
+    await driver.run(record.failures(GIGS, [seen("a", 30, "t2", "t1"), seen("b", 30, "t3")], clock()))
+    before = await inspector.error_groups(["gigs"])
+    await inspector.mute_errors("gigs", "a", length=timedelta(hours=4))
+    muted = {each.signature: each for each in await inspector.error_groups(["gigs"])}
+    until = at(clock.now_ms) + timedelta(hours=4)
+    assert [muted[name].muted for name in "ab"] == [Muted(until), None]
+    assert [msgspec.structs.replace(muted[each.signature], muted=None) for each in before] == before
+    assert [each.path[-1] for each in of_errors(tuple(muted.values()), at(clock.now_ms))] == ["b"]
+    clock.advance(timedelta(hours=3))
+    await driver.run(record.failures(GIGS, [seen("a", 30, "t4")], clock()))
+    [first, _] = await inspector.error_groups(["gigs"])
+    assert (first.count, first.muted) == (60, Muted(until)) and of_errors([first], at(clock.now_ms)) == []
+    clock.advance(timedelta(hours=1))
+    assert [each.muted for each in await inspector.error_groups(["gigs"])] == [None, None]
+
+
+async def test_a_group_is_muted_until_it_fails_again(hx: Any, driver: Driver, clock: FixedClock) -> None:
+    inspector = hx.jobs.inspector
+    await driver.run(record.failures(GIGS, [seen("a", 3, "t1")], clock()))
+    for _ in range(2):
+        await inspector.mute_errors("gigs", "a")
+        clock.advance(timedelta(days=9))
+        assert [each.muted for each in await inspector.error_groups(["gigs"])] == [Muted(None)]
+        await driver.run(record.failures(GIGS, [seen("a", 1, "t2")], clock()))
+        assert [each.muted for each in await inspector.error_groups(["gigs"])] == [None]
+    await inspector.mute_errors("gigs", "a")
+    await inspector.unmute_errors("gigs", "a")
+    assert [each.muted for each in await inspector.error_groups(["gigs"])] == [None]
+
+
+async def test_only_known_groups_are_muted(hx: Any, raw: redis.Redis) -> None:
+    for n, odd in enumerate(("", "[]", "7", '"x"', "{}", "\xff")):
+        raw.hset("asynq:{gigs}:x:errors", f"odd{n}", odd)
+    for signature in ("none", *(f"odd{n}" for n in range(6))):
+        with pytest.raises(NotFound, match="knows no failures"):
+            await hx.jobs.inspector.mute_errors("gigs", signature)
+        with pytest.raises(NotFound, match="knows no failures"):
+            await hx.jobs.inspector.unmute_errors("gigs", signature)
+    for length in (timedelta(days=31), timedelta(seconds=-1), 5):
+        with pytest.raises(Misuse):
+            await hx.jobs.inspector.mute_errors("gigs", "a", length=length)
 
 
 async def test_an_hour_a_day_ago_is_forgotten(hx: Any, driver: Driver, clock: FixedClock) -> None:

@@ -220,6 +220,9 @@ async def inspector(room: Any) -> None:
     await room.failing()
     await room.recent(["default"])
     await room.error_groups()
+    for door in ("mute_errors", "unmute_errors"):
+        with suppress(Error):
+            await getattr(room, door)("default", "unknown")
     await room.enqueue_events("entry")
     await room.tasks("default", State.PENDING)
     for door in ("task", "run", "archive", "delete"):

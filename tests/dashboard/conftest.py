@@ -29,7 +29,7 @@ from hustlex.jobs.wire import TaskMessage, encode_task
 from hustlex.metrics import Metrics
 from hustlex.metrics.history import HistoryTally
 from hustlex.ratelimit import parse_rule
-from tests.conftest import SECRET
+from tests.conftest import SECRET, unhurried
 from tests.dashboard.browsing import BENT, HOSTILE, PHONE, RULE, SIGNATURE
 from tests.support.browser import Chromium, connected
 from tools.serving import serving
@@ -101,7 +101,7 @@ class Person:
 @pytest.fixture
 async def hx(url: str) -> AsyncIterator[Any]:
     """The front of the application that is looked at."""
-    async with HustleX(url, secret=SECRET, timeout=timedelta(seconds=5)) as front:
+    async with HustleX(url, secret=SECRET, timeout=timedelta(seconds=5), ratelimit=unhurried()) as front:
         yield front
 
 

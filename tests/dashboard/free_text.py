@@ -103,6 +103,7 @@ OURS = {
     "codes.html": "each.scope.value",
     "confirm.html": "act.title act.warning",
     "enter.html": "wrong",
+    "error.html": "do length words",
     "home.html": "jobs.all_queues more row.counted[] row.name row.share_of row.title trouble.level trouble.link",
     "limits.html": "each.level mark.policy sheet",
     "parts.html": """?[] each.most each.note each.now each.process first found.left_out history.more history.page.each

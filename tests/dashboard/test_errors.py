@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import redis
 from msgspec.structs import replace
 
 from hustlex.dashboard import timelines
@@ -17,6 +18,7 @@ from hustlex.jobs import HistoryPoint, QueueHistory, Tasks
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
+from hustlex.jobs.wire import TaskMessage, encode_task
 from tests.dashboard.conftest import Person
 from tests.dashboard.test_pages import HOSTILE
 from tests.worker.support import running
@@ -76,6 +78,52 @@ async def test_a_group_leads_to_all_tasks_that_failed_so(hx: Any, person: Callab
     await ada.open(html.unescape(found[1]))
     shown = [each.id for each in queued if each.id[:8] in ada.shown]
     assert shown == [each.id for each in queued[:3]]
+
+
+async def test_all_that_failed_so_are_run_after_a_preview(
+    hx: Any, raw: redis.Redis, person: Callable[..., Person]
+) -> None:
+    page, q = await broken(hx), queue_keys("gigs")
+    for name, error in (("f1", "ProviderDown: no such gig"), ("f2", "ProviderDown: no such gig"), ("f3", "ValueError")):
+        message = TaskMessage("gig:pay", b"{}", name, "gigs", 25, error_msg=error)
+        raw.hset(q.task(name), mapping={"msg": encode_task(message), "state": "archived"})
+        raw.zadd(q.archived, {name: int(datetime.now(UTC).timestamp())})
+    ada = person("act")
+    await ada.open(page)
+    query = re.search(r'name="query" value="([^"]+)"', ada.shown)
+    assert query is not None
+    await ada.press("plan_bulk", do="run", query=html.unescape(query[1]), back=page)
+    assert "Run 2 tasks" in ada.shown and "f3" not in ada.shown
+    [bulk] = await hx.jobs.inspector.bulk.newest()
+    await ada.press("start_bulk", bulk=bulk.id, typed="2", back=page)
+    assert [(await hx.jobs.inspector.task("gigs", name)).state.value for name in ("f1", "f2", "f3")] == [
+        "pending", "pending", "archived",
+    ]  # fmt: skip
+
+
+async def test_a_muted_group_is_told_on_its_page_alone(hx: Any, person: Callable[..., Person]) -> None:
+    page = await broken(hx, times=30)
+    ada, wanted = person("act"), {"queue": "gigs", "signature": "5" * 16, "back": page}
+    await ada.open(page)
+    assert "badge calm" not in ada.shown[: ada.shown.index("figures")] and ">Mute</button>" in ada.shown
+    await ada.press("mute", length="4h", **wanted)
+    assert "Muted until" in ada.shown and "30" in ada.shown and "Lift the mute" in ada.shown
+    for path, told in (("/", False), ("/errors", True), ("/queues/gigs", True)):
+        await ada.open(path)
+        assert ("muted</span>" in ada.shown) == ("app.errors.ProviderDown" in ada.shown) == told, path
+        assert "failures in an hour" not in ada.shown
+    await ada.open("/audit")
+    assert "30 failures, not muted" in ada.shown and "30 failures, muted until" in ada.shown
+    await ada.open(page)
+    await ada.press("unmute", **wanted)
+    assert ">Mute</button>" in ada.shown
+    await ada.open("/")
+    assert "failures in an hour" in ada.shown
+    await ada.open(page)
+    await ada.press("mute", length="", **wanted)
+    assert "Muted until it fails again" in ada.shown
+    assert (await ada.press("mute", length="99d", **wanted)).status_code == 400
+    assert (await ada.press("mute", **wanted | {"signature": "6" * 16})).status_code == 404
 
 
 async def test_charts_stand_on_the_home_and_the_queue_page(hx: Any, person: Callable[..., Person]) -> None:

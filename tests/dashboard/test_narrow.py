@@ -197,7 +197,7 @@ async def test_no_act_touches_other_queues(
                   "claim": f"idem:{{u1}}:POST:{'5' * 32}", "fence": "1", "breaker": "cc:NG",
                   "caller": "u1", "ban": "ratelimit:{u1}:x:pen", "most": "5", "length": "1h",
                   "worker": "shared", "spec": "@every 2h", "timezone": "UTC",
-                  "missed": "skip", "type": "own:t", "payload": "{}"}  # fmt: skip
+                  "missed": "skip", "type": "own:t", "payload": "{}", "signature": SIGNATURE}  # fmt: skip
     foreign = others | {"worker": f"{MARK}host", "to": OTHERS, "query": f"queue:{OTHERS}"}
 
     async def standing() -> dict[Any, Any]:

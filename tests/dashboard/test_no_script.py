@@ -23,7 +23,7 @@ from hustlex.jobs.schedule.periodic import entry_id
 from hustlex.jobs.wire import ServerInfo, TaskMessage, encode_server, encode_task
 from hustlex.ratelimit import parse_rule
 from tests.conftest import SECRET
-from tests.dashboard.browsing import BENT, RULE, enter, fill, go
+from tests.dashboard.browsing import BENT, RULE, SIGNATURE, enter, fill, go
 from tests.support.browser import Chromium, Tab
 
 QUEUE, FOUND, LOCKED = "/queues/acts", "/tasks?q=type:gig:move", "+2348031234568"
@@ -93,6 +93,10 @@ REST = (
     Step("close_breaker", "/codes"),
     Step("tail", "/events", {"channel": "orders:42"}),
     Step("stop_worker", "/workers"),
+    Step("mute", f"/errors/default/{SIGNATURE}"),
+    Step("unmute"),
+    Step("mute", f"/errors/default/{SIGNATURE}", typed={"length": ""}),
+    Step("plan_bulk", f"/errors/default/{SIGNATURE}", holds={"do": "run"}),
     Step("fire", "/cron"),
     Step("pause_entry"),
     Step("resume_entry"),

@@ -72,6 +72,7 @@ WHOLE = {
     "queue": "default", "task": "t1", "state": "pending", "entry": "nightly", "user": "u1", "session": "s1",
     "phone": "+2348031234567", "lane": "anon", "limit": "logins", "do": "archive", "query": "queue:default",
     "kind": "live", "channel": "gigs", "cache": "user", "most": "5", "length": "60",
+    "signature": "5" * 16,
 }  # fmt: skip
 """What would do, so that each field by itself meets its odd value."""
 WORDS = ("\udcff", "\x00", "a" * 1500, "", "-1", "nan", "9" * 30)

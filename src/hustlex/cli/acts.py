@@ -23,7 +23,7 @@ from hustlex.people.notes import Phase, entry, note, written
 
 HARMLESS = frozenset({
     "pause", "resume", "run", "merge", "clone", "unban", "common_limit", "fire", "pause_entry", "resume_entry",
-    "start_bulk", "pause_bulk", "stop_bulk", "undo_bulk", "continue_bulk",
+    "mute", "unmute", "start_bulk", "pause_bulk", "stop_bulk", "undo_bulk", "continue_bulk",
     "enqueue", "edit", "reschedule", "publish",
 })  # fmt: skip
 """These are done, and a warning said, where they cannot be written down: what they do can be seen, or undone."""

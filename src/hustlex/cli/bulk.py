@@ -151,7 +151,7 @@ def _turned(found: Bulk, schema: str, *, as_json: bool) -> None:
 
 def act(
     hx: HustleX, verb: BulkVerb, query: str, queue: str | None, *, dry_run: bool, reveal: bool, yes: bool,
-    as_json: bool, start_at: datetime | None = None,
+    as_json: bool, start_at: datetime | None = None, schema: str = "",
 ) -> None:  # fmt: skip
     """Find, show, ask, do."""
     acts, queues = hx.jobs.inspector.bulk, None if queue is None else [queue]
@@ -165,7 +165,7 @@ def act(
                 _preview(found)
             if not found.planned or dry_run:
                 acts.stop(found.id)
-                _end(found, f"task.{verb.value}_where/1", as_json=as_json)
+                _end(found, schema or f"task.{verb.value}_where/1", as_json=as_json)
                 return
             confirm(f"{found.planned:,} tasks {_DOES[verb]}", yes=yes, word=str(found.planned))
             target = {"bulk": found.id, "do": verb.value, "query": query}
@@ -173,7 +173,7 @@ def act(
             found = acts.start(found.id)
         found = _driven(hx, found)
         told.count = found.done
-    _end(found, f"task.{verb.value}_where/1", as_json=as_json)
+    _end(found, schema or f"task.{verb.value}_where/1", as_json=as_json)
 
 
 def _queue(found: Bulk) -> str:

@@ -154,7 +154,7 @@ async def _tail(request: PageRequest, target: Target) -> str:
 
 _LOST = "This cannot be undone."
 _LIFTED = "The ban is lifted; processes that remember it may repeat it for a minute."
-_TASK, _STATE, _GROUP = ("queue", "task"), ("queue", "state"), ("group",)
+_TASK, _STATE, _GROUP, _ERRORS = ("queue", "task"), ("queue", "state"), ("group",), ("queue", "signature")
 ACTS: dict[str, Act] = {
     "pause": Act("Pause", "light", ("queue",), _pause, "The queue is paused: workers take no more of its tasks."),
     "resume": Act("Resume", "light", ("queue",), _resume, "Workers take its tasks again."),
@@ -209,6 +209,8 @@ ACTS: dict[str, Act] = {
         "The queue has no limit any more.",
         "It takes any number of tasks again, as long as the server has memory.",
     ),
+    "mute": Act("Mute", "light", _ERRORS, job_acts.mute, "They are counted, and nobody is told.", takes=("length",)),
+    "unmute": Act("Lift the mute", "light", _ERRORS, job_acts.unmute, "These failures need attention as any other."),
     "stop_worker": Act(
         "Stop the worker",
         "heavy",

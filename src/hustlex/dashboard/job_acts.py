@@ -7,6 +7,7 @@ from hustlex.dashboard.targets import Target, whole_of
 from hustlex.errors import Conflict, NotFound
 from hustlex.jobs import Enqueued, Server, TooLate
 from hustlex.people.notes import changes_of
+from hustlex.ratelimit.policy.rule_parser import duration
 
 
 async def limit_queue(request: PageRequest, target: Target) -> None:
@@ -40,6 +41,17 @@ async def clone(request: PageRequest, target: Target) -> str:
     if not isinstance(made, Enqueued):
         raise Conflict("nothing was enqueued: the queue is full, or has a limit")
     return request.url("tasks", made.queue, made.id)
+
+
+async def mute(request: PageRequest, target: Target) -> None:
+    """Let a group of failures need no attention."""
+    length = duration(target.length) if target.length else None
+    await request.hx.jobs.inspector.mute_errors(target.queue, target.signature, length=length)
+
+
+async def unmute(request: PageRequest, target: Target) -> None:
+    """Let it need attention again."""
+    await request.hx.jobs.inspector.unmute_errors(target.queue, target.signature)
 
 
 async def stop_worker(request: PageRequest, target: Target) -> None:

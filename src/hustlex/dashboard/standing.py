@@ -11,7 +11,8 @@ from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.request import PageRequest
 from hustlex.dashboard.targets import Target
 from hustlex.errors import Error, NotFound
-from hustlex.jobs import Cause, QueueSummary
+from hustlex.jobs import Cause, Muted, QueueSummary
+from hustlex.jobs.lease.record import MOST_GROUPS
 from hustlex.people.person import declared_limits, destination, limit_of
 
 _CHANGING = ("edit_entry", "add_entry", "remove_entry")
@@ -40,6 +41,8 @@ async def _of(request: PageRequest, verb: str, target: Target) -> Standing:
         return await _task(request, target)
     if target.entry:
         return await _entry(request, verb, target)
+    if target.signature:
+        return Standing(await _errors(request, target))
     if target.queue:
         found = await request.hx.jobs.inspector.summaries([target.queue])
         return Standing(", ".join(_counted(found[0])) if found else "not there")
@@ -60,6 +63,21 @@ async def _of(request: PageRequest, verb: str, target: Target) -> Standing:
     if target.breaker:
         return Standing(await _breaker(request, target.breaker))
     return Standing(await _person(request, verb, target))
+
+
+async def _errors(request: PageRequest, target: Target) -> str:
+    groups = await request.hx.jobs.inspector.error_groups([target.queue], size=MOST_GROUPS)
+    group = next((each for each in groups if each.signature == target.signature), None)
+    if group is None:
+        return "not there"
+    return f"{group.count:,} failures, {_muted(group.muted)}"
+
+
+def _muted(mute: Muted | None) -> str:
+    """Until when a group of failures needs no attention."""
+    if mute is None:
+        return "not muted"
+    return f"muted until {mute.until:%Y-%m-%d %H:%M} UTC" if mute.until else "muted until it fails again"
 
 
 async def _breaker(request: PageRequest, name: str) -> str:

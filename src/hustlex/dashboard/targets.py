@@ -48,6 +48,7 @@ class Target(msgspec.Struct, frozen=True):
     missed: str = ""
     type: str = ""
     payload: str = ""
+    signature: str = ""
     typed: str = ""
 
     @property

@@ -47,6 +47,7 @@ _GLYPHS = {
     "never": ("■", "bad"),
     "waiting": ("◌", "calm"),
     "ended": ("□", "calm"),
+    "muted": ("◌", "calm"),
 }
 _STEPS = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 

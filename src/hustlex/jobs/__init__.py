@@ -35,7 +35,7 @@ from hustlex.jobs.enqueue.options import Options
 from hustlex.jobs.enqueue.placeholders import RESULT, RESULTS
 from hustlex.jobs.explain.types import Cause, Dependency, Explanation
 from hustlex.jobs.group.aggregate import Aggregate, AggregateFunction, GroupedTask
-from hustlex.jobs.inspect.errors import ErrorGroup
+from hustlex.jobs.inspect.errors import ErrorGroup, Muted
 from hustlex.jobs.inspect.history import HistoryPoint, QueueHistory
 from hustlex.jobs.inspect.quarantine import FoundParked, ParkedMessage
 from hustlex.jobs.inspect.types import (
@@ -125,6 +125,7 @@ __all__ = [
     "Limits",
     "Log",
     "Missed",
+    "Muted",
     "NeverRuns",
     "NotYet",
     "OpenStep",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any, Unpack
 
@@ -104,7 +105,18 @@ class Inspector:
         None: those of the 20 queues in which something failed last, which is the most of ``queues``, too.
         """
         names = None if queues is None else check.several("queues", queues)
-        return await self._driver.follow(errors.newest(names, size))
+        return await self._driver.follow(errors.newest(names, size, self._clock()))
+
+    async def mute_errors(self, queue: str, signature: str, *, length: timedelta | None = None) -> None:
+        """Let one group of failures need no attention: nobody is told of it, and it is counted on.
+
+        length: for so long, up to 30 days; None: until a task fails so again. Raises NotFound.
+        """
+        await self._driver.run(errors.mute(queue, signature, length, self._clock()))
+
+    async def unmute_errors(self, queue: str, signature: str) -> None:
+        """Let it need attention as any other. Raises NotFound."""
+        await self._driver.run(errors.unmute(queue, signature))
 
     async def groups(self, queue: str) -> list[GroupInfo]:
         """All groups with tasks waiting for aggregation, by name; a call for each hundred."""

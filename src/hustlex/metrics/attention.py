@@ -157,9 +157,11 @@ def _sums(rule: ShareRule, points: Sequence[tuple[int, ...]]) -> tuple[int, int]
 
 
 def of_errors(groups: Sequence[ErrorGroup], now: datetime) -> list[Trouble]:
-    """Failures of one kind that come often: more than 20 in the present hour."""
+    """Failures of one kind that come often: more than 20 in the present hour. Who muted them knows."""
     found = []
     for group in groups:
+        if group.muted:
+            continue
         count = group.by_hour[-1]
         if count > _MANY_FAILED and now.astimezone(UTC) - group.last_seen < _OFTEN:
             what = f"{group.error or group.message} in {group.type}: {count:,} failures in an hour"

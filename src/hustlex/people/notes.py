@@ -23,7 +23,7 @@ FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane",
           "changes", "to", "when", "group", "channel", "kind",
           "cache", "key", "tag", "claim", "fence", "breaker",
           "caller", "ban", "most", "length", "worker",
-          "spec", "timezone", "missed", "type", "payload")  # fmt: skip
+          "spec", "timezone", "missed", "type", "payload", "signature")  # fmt: skip
 """What a target is named by."""
 PRIVATE = ("user", "phone", "key", "caller")
 """Of these, what names a person."""

@@ -19,7 +19,7 @@ from hustlex.metrics.attention import Trouble
 
 _MOST_QUEUES = 8
 _MOST_TROUBLES = 12
-_MOST_GROUPS = 5
+_MOST_GROUPS, _MOST_READ = 5, 20
 
 
 async def home(request: PageRequest) -> PageContent:
@@ -81,8 +81,10 @@ async def _history(request: PageRequest) -> QueueHistory | None:
 
 
 async def _groups(request: PageRequest) -> list[ErrorGroup]:
+    """The last ones, without those that somebody muted."""
     names = (await errors.seen(request))[:_MOST_GROUPS]
-    return await request.hx.jobs.inspector.error_groups(names, size=_MOST_GROUPS)
+    found = await request.hx.jobs.inspector.error_groups(names, size=_MOST_READ)
+    return [group for group in found if not group.muted][:_MOST_GROUPS]
 
 
 def _worst(queues: list[QueueSummary]) -> list[QueueSummary]:

@@ -61,11 +61,16 @@ class SearchPlan(msgspec.Struct, frozen=True):
 
     def queues(self, names: Iterable[str]) -> list[str]:
         """Those in which it may be found, in order."""
-        terms = [term for term in self.query.terms if term.field == "queue"]
-        known = {name for name in names if all(_one_of(term, name) != term.negated for term in terms)}
+        known = in_queues(self.query, names)
         for term in self.query.positive("sig", "worker", "cron"):
             known &= {name for value in term.values for name in _queues_of(value, known)}
         return sorted(known)
+
+
+def in_queues(query: Query, names: Iterable[str]) -> set[str]:
+    """Those that its terms for queues let pass."""
+    terms = [term for term in query.terms if term.field == "queue"]
+    return {name for name in names if all(_one_of(term, name) != term.negated for term in terms)}
 
 
 def plan(query: Query) -> SearchPlan:

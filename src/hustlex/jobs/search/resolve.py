@@ -16,6 +16,7 @@ from hustlex.jobs.inspect.errors import MOST_LISTED, MOST_QUEUES, ErrorGroup
 from hustlex.jobs.inspect.types import FoundEvents, Server
 from hustlex.jobs.lease.record import MOST_GROUPS
 from hustlex.jobs.schedule.periodic import entry_id
+from hustlex.jobs.search.plan import in_queues
 from hustlex.jobs.search.query import ErrorLike, Query, TaskName, Term, TextTest, error_like
 
 MOST_IDS = 500
@@ -26,7 +27,7 @@ _MOST_READ, _FIRST = 20, 4
 
 def resolved(query: Query, names: Collection[str], now_ms: int) -> Flow[Query]:
     """The same query; what stands elsewhere is read, of queues of these names alone."""
-    terms = list[Term]()
+    terms, names = list[Term](), in_queues(query, names)
     for term in query.terms:
         read = _READ.get(term.field)
         terms.append(term if read is None else replace(term, values=(yield from read(term, names, now_ms))))
@@ -61,12 +62,12 @@ def _of_entries(term: Term, _: Collection[str], __: int) -> Flow[tuple[TaskName,
     return tuple(dict.fromkeys(TaskName(event.task_id, None) for event in fired))[:MOST_IDS]
 
 
-def _of_signatures(term: Term, names: Collection[str], _: int) -> Flow[tuple[ErrorLike, ...]]:
+def _of_signatures(term: Term, names: Collection[str], now_ms: int) -> Flow[tuple[ErrorLike, ...]]:
     """What failures of these signatures have in common, in 20 queues: first those in which something failed last."""
     wanted = {test.text for test in term.values if isinstance(test, TextTest)}
     failing = [name for name in (yield from do(errors.failing(MOST_LISTED))) if name in names]
     queues = list(dict.fromkeys((*failing, *sorted(names))))[:MOST_QUEUES]
-    answers = yield from all_of([errors.of_queue(name, MOST_GROUPS) for name in queues])
+    answers = yield from all_of([errors.of_queue(name, MOST_GROUPS, now_ms) for name in queues])
     groups: list[ErrorGroup] = [group for found in answers for group in found if group.signature in wanted]
     return tuple(map(error_like, groups))
 

@@ -2,10 +2,12 @@
 -- EFFECT read
 -- KEYS groups  hash  asynq:{<queue>}:x:errors
 -- KEYS seen    zset  asynq:{<queue>}:x:errors:seen
+-- ARGV now_ms  int   0: the server's clock
 -- ARGV most    int   1 or more
--- REPLY {1, pairs...}  signature, group as JSON; seen last first
+-- REPLY {1, now_ms, pairs...}  signature, group as JSON; seen last first
+-- @include clock
 local signatures = redis.call('ZREVRANGE', seen, 0, most - 1)
-local reply = {1}
+local reply = {1, clock(now_ms)}
 for n, found in ipairs(#signatures > 0 and redis.call('HMGET', groups, unpack(signatures)) or {}) do
   if found then
     reply[#reply + 1] = signatures[n]
