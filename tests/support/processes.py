@@ -114,15 +114,15 @@ class Processes:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Long tests begin, that none is left over while other processes have nothing to do."""
-        items.sort(key=_is_long, reverse=True)
+        """Long tests begin, that none is left over while other processes are idle; then come those in a browser."""
+        items.sort(key=lambda item: (not _is_long(item), not _browses(item)))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         if session.config.option.collectonly or not session.items or session.testsfailed:
             return None
         assert threading.active_count() == 1, "a process with threads cannot be forked"
-        files = [len(list(tests)) for _, tests in groupby(session.items, lambda item: item.path)]
+        files = files_of(session.items)
         session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
         with TemporaryFile() as lock:
             self._loop(session, Deal(files, self.count, lock))
@@ -185,6 +185,16 @@ class Processes:
         for hearing, (_, pid) in self._open.items():
             hearing.close()
             os.waitpid(pid, 0)
+
+
+def files_of(items: list[pytest.Item]) -> list[int]:
+    """How many tests follow each other that one process should run: those of a file, or all in a browser, which takes
+    seconds to start."""
+    return [len(list(tests)) for _, tests in groupby(items, lambda item: "" if _browses(item) else item.path)]
+
+
+def _browses(item: pytest.Item) -> bool:
+    return "browser_address" in getattr(item, "fixturenames", ())
 
 
 def _is_long(item: pytest.Item) -> bool:

@@ -6,11 +6,12 @@ import random
 import sys
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 import pytest
 
 from tests.support import forked
-from tests.support.processes import NONE, Deal
+from tests.support.processes import NONE, Deal, Processes, files_of
 
 ROOT = Path(__file__).parents[2]
 CONFTEST = """
@@ -89,6 +90,24 @@ def test_no_test_begins_when_it_was_stopped() -> None:
         assert deal.next(0) == (0, 1)
         deal.stop()
         assert deal.next(0) == deal.next(1) == (NONE, NONE)
+
+
+class Item:
+    def __init__(self, module: str, limit: int | None, *fixtures: str) -> None:
+        self.path, self.fixturenames = Path(module), fixtures
+        self.mark = pytest.mark.timeout(limit).mark if limit else None
+
+    def get_closest_marker(self, name: str) -> Any:
+        return self.mark if name == "timeout" else None
+
+
+def test_long_tests_begin_and_those_in_a_browser_stay_together() -> None:
+    short, other, browses = Item("a", None), Item("b", 300), Item("c", None, "url", "browser_address")
+    long, looks = Item("d", 450), Item("a", None, "browser_address")
+    items: list[Any] = [short, browses, other, long, looks]
+    Processes(2).pytest_collection_modifyitems(items)
+    assert items == [long, browses, looks, short, other]
+    assert files_of(items) == [1, 2, 1, 1]
 
 
 def ran(place: Path, *options: str, **files: str) -> list[str]:
