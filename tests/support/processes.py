@@ -240,7 +240,7 @@ def _be(process: int, session: pytest.Session, deal: Deal, telling: Connection) 
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         code = 0
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):  # the latter: the one that collected was, and hears nobody any more
         code = 2
     except BaseException:
         traceback.print_exc()
