@@ -1,11 +1,11 @@
 -- otp.verify: check a code's MAC and count the attempt, or spend the code and write its grant; in one step.
 -- EFFECT once
 -- ALLOW-OOM it spends codes and locks phones, which must work on a full server
--- KEYS record     hash    otp:{<ref>}:<purpose>:<cid>; bound to the subject: otp:{<ref>}:<purpose>, or otp:{<ref>}
--- KEYS list       zset    otp:{<ref>}:sends, other lanes: with :<lane>   where it is listed, see listed.lua
--- KEYS act        zset    otp:{<ref>}:act:<purpose>, other lanes: with :<lane>; names its place there; the older list
+-- KEYS record     any     otp:{<ref>}:<purpose>:<cid>; bound to the subject: otp:{<ref>}:<purpose>, or otp:{<ref>}; a hash
+-- KEYS list       any     otp:{<ref>}:sends, other lanes: with :<lane>   a zset, where it is listed, see listed.lua
+-- KEYS act        any     otp:{<ref>}:act:<purpose>, other lanes: with :<lane>; a zset: the older list; names its place
 -- KEYS fail       zset    otp:{<ref>}:fail:<lane>     <cid>#<generation>.<attempt> -> ms
--- KEYS lock       hash    otp:{<ref>}:lock:<lane>     until (ms), level
+-- KEYS lock       any     otp:{<ref>}:lock:<lane>     a hash: until (ms), level
 -- KEYS grant      string  otp:{<ref>}:grant:<gid>
 -- KEYS devices    zset    otp:{<ref>}:dev             mark of a device token -> its end in ms
 -- ARGV now_ms     int     0: the server's clock
@@ -31,10 +31,10 @@
 -- @include clock
 -- @include lock
 -- @include attempts
-local now = clock(now_ms)
+local now = clock(now_ms)  -- what is read first needs no TYPE before it (any): four of them are a tenth of a right code
+local st, id, tr, gen, ends, macs, approved = unpack(redis.call('HMGET', record, 'st', 'cid', 'tr', 'gen', 'exp', 'macs', 'ctx'))
 local rest = lock_rest(lock, now)
 if rest > 0 then return {6, rest, ''} end
-local st, id, tr, gen, ends, macs, approved = unpack(redis.call('HMGET', record, 'st', 'cid', 'tr', 'gen', 'exp', 'macs', 'ctx'))
 id, approved = id or cid, approved or ''
 if not st or (traits ~= '*' and (cid ~= id or (tr or '') ~= traits)) then return {0} end
 if st == 'used' then
