@@ -190,7 +190,7 @@ SAMPLES = [
     Sample(Diagnostics.slowlog, {"count": 1, "role": "cache"}),
     Sample(Diagnostics.clients, {"role": "state"}),
     Sample(Diagnostics.memory, {"keys": 1, "role": "state"}),
-    Sample(Diagnostics.glance, {"keys": 1, "count": 1, "role": "cache"}),
+    Sample(Diagnostics.glance, {"keys": 1, "count": 1, "role": "cache", "brief": True}),
     Sample(Diagnostics.monitor, {"sample": 1, "watch": timedelta(milliseconds=1), "role": "state"}),
 ]
 
