@@ -76,6 +76,33 @@ def test_one_signal_ends_a_process_whose_handler_does_not_end(launch: Launch, ra
     assert not raw.exists(DEFAULT.active, DEFAULT.lease, DEFAULT.retry)
 
 
+def test_a_closed_terminal_ends_it_in_order(launch: Launch, raw: redis.Redis) -> None:
+    """Told by the kernel and by the shell: that is no second signal, which would hurry it."""
+    put(raw, message("f", type="fine"))
+    process = launch()
+    wait(lambda: raw.get(DEFAULT.processed) == b"1")
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGHUP)
+    _, said = process.communicate(timeout=45)
+    assert process.returncode == 0
+    assert "stopped: 1 attempts succeeded" in said
+
+
+def test_nohup_is_heeded(launch: Launch, raw: redis.Redis) -> None:
+    usual = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = launch()
+    finally:
+        signal.signal(signal.SIGHUP, usual)
+    put(raw, message("f", type="fine"))
+    wait(lambda: raw.get(DEFAULT.processed) == b"1")
+    process.send_signal(signal.SIGHUP)
+    put(raw, message("g", type="fine"))
+    wait(lambda: raw.get(DEFAULT.processed) == b"2")
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=45) and process.returncode == 0
+
+
 def test_a_second_signal_gives_back_at_once(launch: Launch, raw: redis.Redis) -> None:
     put(raw, message("j", type="deaf"))
     process = launch(grace_s=600)

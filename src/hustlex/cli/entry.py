@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 
 _INTERRUPTED = 130
 _FEWEST_FILES = 64
@@ -17,6 +18,7 @@ def main() -> None:
     """Run the command line; exit code 2 and one sentence when an extra is missing."""
     try:
         _open_streams()
+        _heed_hangup()
         _check_files()
         _check_extras()
         from hustlex.cli.main import app
@@ -45,6 +47,29 @@ def _check_files() -> None:
     most = getrlimit(RLIMIT_NOFILE)[0]
     if 0 <= most < _FEWEST_FILES:
         _end(f"{most} files may be open at once, and it takes {_FEWEST_FILES} (raise the limit: ulimit -n 1024)")
+
+
+def _heed_hangup() -> None:
+    """A terminal that is closed asks for the end in order, as SIGTERM does. Under nohup nothing is heard of it."""
+    import signal
+
+    if not hasattr(signal, "SIGHUP") or threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _hung_up)
+
+
+def _hung_up(number: int, _: object) -> None:
+    """Once: the shell and the kernel tell both. What is still to be said has nobody to read it."""
+    import signal
+    import stat
+
+    signal.signal(number, signal.SIG_IGN)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for own in range(3):
+        if stat.S_ISCHR(os.fstat(own).st_mode):
+            os.dup2(nowhere, own)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end(sentence: str) -> None:
