@@ -105,9 +105,9 @@ async def test_a_muted_group_is_told_on_its_page_alone(hx: Any, person: Callable
     page = await broken(hx, times=30)
     ada, wanted = person("act"), {"queue": "gigs", "signature": "5" * 16, "back": page}
     await ada.open(page)
-    assert "badge calm" not in ada.shown[: ada.shown.index("figures")] and ">Mute</button>" in ada.shown
+    assert "badge calm" not in ada.shown[: ada.shown.index("figures")] and ">for 4 hours</button>" in ada.shown
     await ada.press("mute", length="4h", **wanted)
-    assert "Muted until" in ada.shown and "30" in ada.shown and "Lift the mute" in ada.shown
+    assert "nobody is told. That ends" in ada.shown and "30" in ada.shown and "Lift the mute" in ada.shown
     for path, told in (("/", False), ("/errors", True), ("/queues/gigs", True)):
         await ada.open(path)
         assert ("muted</span>" in ada.shown) == ("app.errors.ProviderDown" in ada.shown) == told, path
@@ -116,12 +116,12 @@ async def test_a_muted_group_is_told_on_its_page_alone(hx: Any, person: Callable
     assert "30 failures, not muted" in ada.shown and "30 failures, muted until" in ada.shown
     await ada.open(page)
     await ada.press("unmute", **wanted)
-    assert ">Mute</button>" in ada.shown
+    assert ">for 4 hours</button>" in ada.shown
     await ada.open("/")
     assert "failures in an hour" in ada.shown
     await ada.open(page)
     await ada.press("mute", length="", **wanted)
-    assert "Muted until it fails again" in ada.shown
+    assert "when a task fails so again" in ada.shown
     assert (await ada.press("mute", length="99d", **wanted)).status_code == 400
     assert (await ada.press("mute", **wanted | {"signature": "6" * 16})).status_code == 404
 

@@ -14,7 +14,7 @@ from hustlex.jobs import ErrorGroup, Inspector, State, TaskInfo
 _SIZE = 50
 _ALL = 100
 _MOST_QUEUES = 20
-LENGTHS = (("1h", "for an hour"), ("4h", "for 4 hours"), ("1d", "for a day"), ("7d", "for a week"))
+_SPANS = {"1h": "for an hour", "4h": "for 4 hours", "1d": "for a day", "7d": "for a week", "": "until it fails again"}
 _OPEN = (State.RETRY, State.ARCHIVED)
 _LEFT_OUT = re.compile(r"<\w+>")
 
@@ -49,7 +49,7 @@ async def error(request: PageRequest) -> PageContent:
         "by_hour": _by_hour(group),
         "search": _search(request, group),
         "all": f"state:retry,archived queue={_quoted(queue)} sig:{_quoted(signature)}",
-        "lengths": LENGTHS,
+        "lengths": _SPANS,
         "open": sum(task is not None and task.state in _OPEN for task in tasks),
     }
     return PageContent("error", group.error or group.message, values)
