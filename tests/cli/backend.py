@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,9 +24,17 @@ _PATIENCE_SECONDS = 120.0
 
 
 class Up:
-    """Started on entry, stopped with Ctrl-C on exit. Lines holds what it printed."""
+    """Started on entry, stopped with Ctrl-C on exit. Lines holds what it printed. forks: where what it starts need not
+    be started as a user's ``up`` does."""
 
-    def __init__(self, data: Path, *extra: str, modules: Sequence[str] = ("examples.gigs",), at: Path = ROOT) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *extra: str,
+        modules: Sequence[str] = ("examples.gigs",),
+        at: Path = ROOT,
+        forks: bool = False,
+    ) -> None:
         self.data = data
         self.port = free_port()
         self.lines: list[str] = []
@@ -35,17 +43,18 @@ class Up:
         self._extra = extra
         self._modules = modules
         self._at = at
+        self._program = "tests.cli.forking" if forks else "hustlex"
 
     def __enter__(self) -> Self:
         console = () if "--console" in self._extra else ("--no-console",)
-        command = [sys.executable, "-m", "hustlex", "up", *self._modules, *console]
+        command = [sys.executable, "-m", self._program, "up", *self._modules, *console]
         self._process = forked.Popen(
             [*command, "--port", str(self.port), "--data", str(self.data), *self._extra],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self._at,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "HUSTLEX_SHUTDOWN_TIMEOUT_S": "2"},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "HUSTLEX_SHUTDOWN_TIMEOUT_S": "2"},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -78,16 +87,13 @@ class Up:
                     raise AssertionError(f"no line matches {pattern!r}:\n" + "\n".join(self.lines))
 
     def child(self, name: str) -> int:
-        """The process id of a child, as it announced itself."""
-        command = f"-m hustlex {name} "
-        for status in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                words = status.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                parent = int((status.parent / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except (OSError, IndexError):
-                continue
-            if command in words and parent == self._process.pid:
-                return int(status.parent.name)
+        """The process id of a child that was forked."""
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                pid, _, more = stat.read_text().partition(" (")
+                command, _, state = more.rpartition(") ")
+                if command == f"hustlex {name}"[:15] and int(state.split()[1]) == self._process.pid:
+                    return int(pid)
         raise AssertionError(f"no child {name}")
 
     def kill(self, name: str) -> None:

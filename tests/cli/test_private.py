@@ -44,7 +44,7 @@ def careless() -> object:
 @pytest.mark.timeout(450)
 def test_what_a_backend_leaves_behind_is_private(tmp_path: Path, careless: object) -> None:
     data = tmp_path / "data"
-    with Up(data) as up:
+    with Up(data, forks=True) as up:
         up.wait_for_line("^ready$")
         assert loose(data) == {}
         assert up.stop() == 0
@@ -196,7 +196,7 @@ tasks = Tasks(lifespan=lifespan)
 def test_the_programs_of_up_are_told_the_socket_and_never_the_port(tmp_path: Path) -> None:
     """While the server is down, whoever takes its port would be sent the password by them."""
     (tmp_path / "tells.py").write_text(TELLS)
-    with Up(tmp_path / "data", modules=["tells"], at=tmp_path) as up:
+    with Up(tmp_path / "data", modules=["tells"], at=tmp_path, forks=True) as up:
         look = up.wait_for_line("redis-cli")
         assert up.wait_for_line("told").endswith(f"told {tmp_path}/data/server/server.sock?db=0")
         assert (tmp_path / "data/server/password").read_text() not in "\n".join(up.lines)

@@ -186,7 +186,7 @@ APP = textwrap.dedent(
 @pytest.mark.timeout(450)
 def test_up_survives_a_worker_that_writes_a_long_binary_line(tmp_path: Path) -> None:
     (tmp_path / "loud.py").write_text(APP)
-    with Up(tmp_path / "data", modules=["loud"], at=tmp_path) as up:
+    with Up(tmp_path / "data", modules=["loud"], at=tmp_path, forks=True) as up:
         up.wait_for_line("still writing")
         assert up.stop() == 0
     told = "\n".join(up.lines)

@@ -76,7 +76,7 @@ def test_the_tour_holds_on_a_cluster_while_each_primary_dies_once(
         return step(text)
 
     monkeypatch.setattr(tour, "step", deadly)
-    with Up(tmp_path / "data", "--cluster") as up:
+    with Up(tmp_path / "data", "--cluster", forks=True) as up:
         up.wait_for_line("^ready$")
         tour.walk(up.url, up.data / "outbox.jsonl")
         assert not deaths
@@ -127,7 +127,7 @@ def _serves(command: Path, address: bytes) -> bool:
 def test_deaths_lose_nothing_and_the_next_start_goes_on(tmp_path: Path) -> None:
     """Kill worker, API and scheduler while gigs are being paid: the money of each gig moves exactly once."""
     with ExitStack() as closing:
-        with Up(tmp_path / "data") as up:
+        with Up(tmp_path / "data", forks=True) as up:
             up.wait_for_line("^ready$")
             owner, worker = signed_in(up, closing), signed_in(up, closing)
             before = worker.profile()["balance_kobo"]
@@ -138,7 +138,7 @@ def test_deaths_lose_nothing_and_the_next_start_goes_on(tmp_path: Path) -> None:
             tour.wait_for(lambda: answers(owner))
             assert tour.wait_for(lambda: tour.balance(worker, before + 20_000)) == before + 20_000
             assert up.stop() == 0
-        with Up(tmp_path / "data") as again:
+        with Up(tmp_path / "data", forks=True) as again:
             again.wait_for_line("^ready$")
             owner.client.base_url = again.url
             assert owner.profile()["phone_end"] == owner.phone[-4:]

@@ -77,6 +77,7 @@ class Popen(subprocess.Popen[Any]):
                 "cwd": os.fspath(asked["cwd"] or Path.cwd()),
                 "env": dict(asked["env"] if asked["env"] is not None else os.environ),
                 "session": asked["start_new_session"],
+                "umask": _umask() if asked["umask"] < 0 else asked["umask"],
             }
             self.pid = _fork(request, [end if end >= 0 else own for own, end in enumerate(ends)])
             self._child_created = True
@@ -104,6 +105,13 @@ def run(command: list[str], *, check: bool = False, timeout: float = _PATIENCE_S
     return done
 
 
+def _umask() -> int:
+    """Of this process, which can only be heard by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 def _fork(request: dict[str, Any], files: list[int]) -> int:
     """The pid of the program, which is this process's child then."""
     with _one_at_a_time:
@@ -127,11 +135,38 @@ def _adopting() -> Iterator[None]:
         adopt(_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
+def nest(*modules: str) -> None:
+    """In a program: let its own programs be forked, too, from a copy of itself that imports these modules."""
+    ours, theirs = _ends()
+    base = [place for place in sys.path[1:] if place]
+    if os.fork() == 0:
+        ours.close()
+        gc.disable()
+        for module in modules:
+            importlib.import_module(module)
+        gc.freeze()
+        _serve(theirs, base)
+        os._exit(0)
+    theirs.close()
+    _nested.append(ours)
+
+
+_nested: list[socket.socket] = []
+
+
+def _ends() -> tuple[socket.socket, socket.socket]:
+    """Of the way to a process that forks: ours, and its."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(_PATIENCE_S)
+    return ours, theirs
+
+
 @functools.cache
 def _ready() -> socket.socket:
     """The way to the process that forks. It ends when nobody has our end of the socket any more."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(_PATIENCE_S)
+    if _nested:
+        return _nested[0]
+    ours, theirs = _ends()
     with theirs:
         known = {name: value for name, value in os.environ.items() if name not in _KNOWN}
         program = f"from tests.support.forked import serve; serve({theirs.fileno()})"
@@ -146,15 +181,20 @@ def _ready() -> socket.socket:
 
 def serve(file: int) -> None:
     """Import, and fork for each request; in a child, run its program."""
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     base = [place for place in sys.path if place]
     gc.disable()
     _import_all()
     gc.collect()
     gc.freeze()
+    asking = socket.socket(fileno=file)
+    _answer(asking)
+    _serve(asking, base)
+
+
+def _serve(asking: socket.socket, base: list[str]) -> None:
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a process with threads cannot be forked"
-    with socket.socket(fileno=file) as asking:
-        _answer(asking)
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with asking:
         while True:
             message, files, _, _ = socket.recv_fds(asking, 1_000_000, 3)
             if not message:
@@ -215,6 +255,7 @@ def _become(request: dict[str, Any], files: list[int], base: list[str]) -> list[
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     if request["session"]:
         os.setsid()
+    os.umask(request["umask"])
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
@@ -228,6 +269,7 @@ def _become(request: dict[str, Any], files: list[int], base: list[str]) -> list[
     paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.path[:] = dict.fromkeys([*(str(Path.cwd() / path) for path in paths), *base])
     sys.orig_argv[:] = request["argv"]
+    Path("/proc/self/comm").write_text(" ".join(words[1:3])[:15], "utf-8")  # its command line is the first one's
     return words[1:] if words[0] == "-u" else words
 
 

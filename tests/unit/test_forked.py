@@ -68,6 +68,16 @@ def test_a_forked_program_is_as_one_that_was_started(name: str, tmp_path: Path) 
     assert mine == real
 
 
+def test_what_it_makes_has_the_rights_that_its_parent_gives_now() -> None:
+    before = os.umask(0o026)
+    try:
+        mine, real = both(["-c", "import os; print(os.umask(0))"])
+    finally:
+        os.umask(before)
+    assert mine == real
+    assert mine[2] == f"{0o026}\n"
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_output_is_as_buffered(unbuffered: str) -> None:
     program = f"{PROGRAMS['its streams']}\nimport os; print('lost?', flush=False); os._exit(0)"
