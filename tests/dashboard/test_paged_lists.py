@@ -19,7 +19,16 @@ from hustlex.dashboard.routes import ROUTES
 from hustlex.errors import Misuse
 from hustlex.jobs import BulkVerb
 from hustlex.jobs.keys import QUEUES, parked, queue_keys, scheduler_history, step_record
-from hustlex.jobs.wire import SchedulerEnqueueEvent, ServerInfo, TaskMessage, encode_event, encode_server, encode_task
+from hustlex.jobs.wire import (
+    SchedulerEnqueueEvent,
+    SchedulerEntry,
+    ServerInfo,
+    TaskMessage,
+    encode_entry,
+    encode_event,
+    encode_server,
+    encode_task,
+)
 from hustlex.jobs.workflow.ops import OPEN
 from hustlex.people.notes import audit_key
 from tests.dashboard.browsing import BENT
@@ -118,6 +127,23 @@ class Workers(PagedList):
 
     def take(self, name: str) -> None:
         self.raw.zrem("asynq:servers", f"asynq:servers:{{{name}:7:{name}}}")
+
+
+class Entries(PagedList):
+    """Of a scheduler in Go."""
+
+    path = "/cron"
+    key = "asynq:schedulers:{host:7:go}"
+
+    def put(self, name: str, place: int) -> None:
+        self.raw.rpush(self.key, self._entry(name))
+        self.raw.zadd("asynq:schedulers", {self.key: NOW + 3600 + place})
+
+    def take(self, name: str) -> None:
+        self.raw.lrem(self.key, 1, self._entry(name))
+
+    def _entry(self, name: str) -> bytes:
+        return encode_entry(SchedulerEntry(name, "@every 1h", "report", b"", (), NOW * 10**9))
 
 
 class Firings(PagedList):
@@ -294,8 +320,8 @@ class Audit(PagedList):
 
 
 LISTS = (
-    Queues, QueuesByName, QueuesByWait, QueuesByPending, QueuesByFailures, Workers, Firings, Steps, Groups, Aside,
-    Scheduled, Archived, Pending, Bans, Breakers, Claims, Audit,
+    Queues, QueuesByName, QueuesByWait, QueuesByPending, QueuesByFailures, Workers, Entries, Firings, Steps, Groups,
+    Aside, Scheduled, Archived, Pending, Bans, Breakers, Claims, Audit,
 )  # fmt: skip
 
 

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable
 
 from hustlex.core.cursor import LONGEST
+from hustlex.dashboard.paging import page_of
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
-from hustlex.jobs import ScheduleInfo
+from hustlex.jobs import PeriodicInfo, ScheduleInfo
 from hustlex.jobs.enqueue.options import DEFAULT_QUEUE
 
 _SIZE = 50
@@ -32,13 +33,21 @@ def spec_of(schedule: ScheduleInfo) -> tuple[str, str]:
 
 
 async def cron(request: PageRequest) -> PageContent:
-    """Entries that our schedulers know, and those of living schedulers of any language."""
+    """Entries that our schedulers know, by name, and behind them those of living schedulers of any language."""
     schedules = await request.hx.jobs.schedules.all()
     known = {schedule.id for schedule in schedules}
     others = [each for each in await request.hx.jobs.inspector.scheduler_entries() if each.id not in known]
-    schedules = [each for each in schedules if request.operator.sees_queue(queue_of(each))]
-    entries = [each for each in others if request.operator.sees_queue(queue_named(each.options))]
-    return PageContent("cron", "Cron", {"schedules": schedules, "entries": entries})
+    seen: list[ScheduleInfo | PeriodicInfo] = []
+    seen += (each for each in schedules if request.operator.sees_queue(queue_of(each)))
+    seen += (each for each in others if request.operator.sees_queue(queue_named(each.options)))
+    page = page_of(seen, _place, request.word("cursor", longest=LONGEST), _SIZE)
+    shown = [each for each in page.shown if isinstance(each, ScheduleInfo)]
+    values = {"list": page, "schedules": shown, "entries": page.shown[len(shown) :]}
+    return PageContent("cron", "Cron", values)
+
+
+def _place(each: ScheduleInfo | PeriodicInfo) -> tuple[int, str, str]:
+    return (0, each.name, each.id) if isinstance(each, ScheduleInfo) else (1, each.type, each.id)
 
 
 async def entry(request: PageRequest) -> PageContent:
