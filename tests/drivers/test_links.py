@@ -19,12 +19,13 @@ from hustlex.drivers import aio, blocking
 from hustlex.drivers.address import parse_address
 from hustlex.drivers.aio import Options
 from hustlex.drivers.faults import NotSent
+from hustlex.drivers.links import OpenLink
 from hustlex.drivers.login import login
 from hustlex.drivers.redis_py import ServerPool
-from hustlex.errors import ConfigurationError, Misuse, Overloaded, Unavailable
+from hustlex.errors import ConfigurationError, Misuse, OutcomeUnknown, Overloaded, Unavailable
 from hustlex.tokens import TokenOptions
 from tests.conftest import LONG, SECRET
-from tests.drivers.test_cluster import get, put
+from tests.drivers.test_cluster import get, increment, put
 from tests.support.answering import answering
 from tests.support.proxy import Proxy
 from tests.support.street import Street
@@ -232,6 +233,36 @@ async def test_a_password_that_changes_is_asked_for_before_each_connection(
         assert await street.run(get("k")) == b"1"
         assert asked > before + 1
         await street.call("close")
+
+
+def test_a_dial_that_is_interrupted_leaves_nothing_half_open(url: str, raw: redis.Redis) -> None:
+    place, asked = urlsplit(url), list[int]()
+
+    def credentials() -> tuple[str, str]:
+        asked.append(1)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return place.username or "default", place.password or ""
+
+    with blocking.Driver(url, timeout=LONG, credentials=credentials) as driver:
+        raw.client_kill_filter(_id=str(driver.run(ME)))
+        with pytest.raises(KeyboardInterrupt):
+            driver.run(ME)
+        assert driver.run(increment("n")) == 1
+
+
+def test_a_call_on_its_way_when_another_thread_closes_is_lost(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = OpenLink.write
+    with blocking.Driver(url, timeout=LONG) as driver:
+        driver.run(ME)
+
+        def and_close(link: OpenLink, packed: bytes, deadline: float) -> None:
+            write(link, packed, deadline)
+            driver.close()
+
+        monkeypatch.setattr(OpenLink, "write", and_close)
+        with pytest.raises(OutcomeUnknown):
+            driver.run(increment("n"))
 
 
 @pytest.mark.parametrize("answer", [None, "password", ("a",), ("a", 1), ["a", "b"]])

@@ -74,6 +74,30 @@ def test_no_more_than_so_many_are_made_and_nobody_waits_beyond_its_deadline() ->
     assert links._waiting == 0
 
 
+def test_who_is_told_as_it_stops_waiting_takes_what_got_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would be nobody's: the others that wait are told of the next one only."""
+    links = Links(Made, 1)
+    one = links.take(0)
+    monkeypatch.setattr(links._given, "wait", lambda _: links._free.append(one))
+    assert links.take(time.monotonic() + FAR) is one
+
+
+def test_who_takes_one_while_the_free_are_closed_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    links, taken, disconnect = Links(Made, 3), list[Made](), Made.disconnect
+    for connection in [links.take(0), links.take(0)]:
+        links.give(connection)
+
+    def meanwhile(self: Made) -> None:
+        disconnect(self)
+        if not taken:
+            taken.append(links.take(0))
+
+    monkeypatch.setattr(Made, "disconnect", meanwhile)
+    links.close_free()
+    assert taken[0].link is taken[0]
+    assert (links.busy, [connection.link for connection in links._free]) == (1, [None, None])
+
+
 def test_every_caller_gets_one_in_the_end() -> None:
     """Many threads, few connections: nobody sleeps while one is free, and none is with two."""
     links, held, double, done = Links(Made, 2), set[int](), [], []

@@ -10,6 +10,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import hiredis
@@ -49,9 +50,10 @@ class Links:
         except IndexError:
             connection = self._another(deadline)
         try:
-            if connection.link is None:
+            link = connection.link  # another thread may close it meanwhile
+            if link is None:
                 connection.connect()
-            elif connection.link.poll(0):  # nobody waits for an answer: it is the server's farewell
+            elif link.poll(0):  # nobody waits for an answer: it is the server's farewell
                 connection.disconnect()
                 connection.connect()
         except BaseException:
@@ -79,7 +81,8 @@ class Links:
                     if len(self._all) < self._most:
                         self._all.append(self._make())
                         return self._all[-1]
-                    if not self._given.wait(max(SHORTEST_S, deadline - time.monotonic())):
+                    told = self._given.wait(max(SHORTEST_S, deadline - time.monotonic()))
+                    if not told and not self._free:  # it may be told in the moment in which it stops waiting
                         raise ConnectionError("no connection got free")
             finally:
                 self._waiting -= 1
@@ -89,10 +92,20 @@ class Links:
         """How many are with a caller."""
         return len(self._all) - len(self._free)
 
-    def close(self, *, used: bool = True) -> None:
-        """Close all, or those that nobody has; what is in flight on them fails."""
-        for connection in [*(self._all if used else self._free)]:
+    def close(self) -> None:
+        """Close all; what is in flight fails."""
+        for connection in [*self._all]:
             connection.disconnect()
+
+    def close_free(self) -> None:
+        """Close those that nobody has: each is taken first, else a call could begin on it."""
+        taken = []
+        with suppress(IndexError):
+            while True:
+                taken.append(self._free.pop())
+        for connection in taken:
+            connection.disconnect()
+            self.give(connection)
 
 
 class OpenLink:

@@ -38,7 +38,7 @@ from hustlex.drivers.pack import join
 from hustlex.drivers.patience import AGE_S, COMMAND_S, FOR_EVER, Outage, expiry
 from hustlex.drivers.tally import LinkTally
 from hustlex.drivers.url import Endpoint
-from hustlex.errors import Error, Misuse, Refused, Unavailable
+from hustlex.errors import Misuse, Refused, Unavailable
 
 try:
     from redis.driver_info import DriverInfo
@@ -106,8 +106,9 @@ class ServerPool:
             self._pool.give(connection)
             return self.exchange([packed], deadline)[0]
         try:
-            connection.link.write(packed, deadline)
-            reply = connection.link.read(deadline)
+            link = _link(connection)
+            link.write(packed, deadline)
+            reply = link.read(deadline)
         except BaseException as error:  # noqa: BLE001 - what stops the caller leaves a reply unread, too
             raise self._broken(connection, error, at) from None
         self._pool.give(connection)
@@ -134,8 +135,7 @@ class ServerPool:
             hello = _read(connection, sent.deadline) if sent.looking else None
             replies = [_read(connection, sent.deadline) for _ in range(sent.count * (2 if sent.asking else 1))]
         self._pool.give(connection)
-        self.failed, self.met = False, True
-        self.answered = time.monotonic()
+        self.failed, self.met, self.answered = False, True, time.monotonic()
         if sent.looking:
             connection.looked = sent.at
         replica = None if self._endpoint.seed else demoted(hello)
@@ -240,7 +240,7 @@ class ServerPool:
     def retire(self) -> None:
         """Close what nobody uses; the rest closes with its callers."""
         self._doubted = float("inf")
-        self._pool.close(used=False)
+        self._pool.close_free()
 
     def close(self) -> None:
         """Close every connection; what is in flight fails. Idempotent."""
@@ -309,20 +309,22 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
             self.socket_timeout = min(COMMAND_S, left)
             try:
                 super().connect()
-                if endpoint.replica and endpoint.mode == "cluster":
-                    self.send_command("READONLY")
-                    self.read_response()
-            except Error:  # of ``_Credentials``: redis-py closes for errors of its own only
+                self._begin(endpoint)
+            except BaseException:  # redis-py closes for errors of its own only
                 self.disconnect()
                 raise
+
+        def _begin(self, endpoint: Endpoint) -> None:
+            if endpoint.replica and endpoint.mode == "cluster":
+                self.send_command("READONLY")
+                self.read_response()
             self.opened = self.looked = time.monotonic()
             self.expires = expiry(self.opened, AGE_S)
             if (error := unfit(self.handshake_metadata, endpoint)) is not None:
-                self.disconnect()
                 raise error
             warn_of_half_a_name(self.handshake_metadata, endpoint)
-            self.counted = tally.opened()
             self.link = OpenLink(self._sock, COMMAND_S)
+            self.counted = tally.opened()
 
         def disconnect(self, *how: Any, **more: Any) -> None:
             self.link = None
