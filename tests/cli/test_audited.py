@@ -196,13 +196,15 @@ def test_the_audit_is_listed(seed: None, raw: redis.Redis) -> None:
     assert seen == ["delete", "delete_queue", "limit_queue", "resume", "pause"] and told["complete"]
     text = hustlex("audit", "ls").stdout
     assert "delete_queue" in text and seeded.PHONE not in text + json.dumps(items())
-    for odd in (("--since", "yesterday"), ("--cursor", "nonsense")):
+    for odd in (("--since", "yesterday"), ("--cursor", "nonsense"), ("--cursor", "٣-٣")):
         assert hustlex("audit", "ls", *odd).returncode == 2
 
 
 def test_the_console_is_signed_in_to_and_out_of_with_a_note(seed: None, raw: redis.Redis, tmp_path: Path) -> None:
     assert hustlex("dashboard", "--token", "--name", "bob").returncode == 0
+    assert hustlex("dashboard", "--token", "--name", "eve", "--level", "read", "--reveal").returncode == 0
     assert hustlex("dashboard", "--end", "bob").returncode == 0
     assert [(each["verb"], each["target"], each["name"]) for each in entries(raw)] == [
-        ("let in", "name=bob level=act", ME), ("sign out", "name=bob", ME),
+        ("let in", "name=bob level=act", ME),
+        ("let in", "name=eve level=read reveal=yes", ME), ("sign out", "name=bob", ME),
     ]  # fmt: skip

@@ -141,6 +141,7 @@ def test_what_was_set_aside_is_listed_put_back_and_deleted(hx: HustleX) -> None:
     answer("quarantine", "rm", "m2", "--queue", "mail", code=2)
     assert answer("quarantine", "rm", "m2", "--queue", "mail", "--yes")["changed"] is True
     assert answer("quarantine", "ls", "--queue", "mail")["items"] == []
+    answer("quarantine", "ls", "--cursor", "5", code=2)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +158,14 @@ def test_a_group_is_listed_and_acted_on(hx: HustleX, verb: str, left: dict[str, 
     assert answer("group", verb, "digest", "--queue", "mail", "--yes")["tasks"] == 2
     assert states(hx, "mail") == left
     assert answer("group", verb, "digest", "--queue", "mail", "--yes")["tasks"] == 0
+
+
+def test_a_queue_tells_where_the_rest_of_its_groups_is(hx: HustleX, raw: redis.Redis) -> None:
+    hx.jobs.enqueue("a", queue="mail", group="digest")
+    assert answer("queue", "show", "mail")["groups_next"] is None
+    raw.sadd(queue_keys("mail").groups, *(f"g{n}" for n in range(600)))
+    shown = answer("queue", "show", "mail")
+    assert len(shown["groups"]) < 600 and answer("group", "ls", "--queue", "mail", "--cursor", shown["groups_next"])
 
 
 # -- tasks
@@ -229,7 +238,9 @@ def test_an_entry_is_changed_and_a_spec_says_when_it_fires(hx: HustleX) -> None:
     answer("cron", "edit", "report", "--spec", "61 * * * *", code=2)
     answer("cron", "edit", "repotr", "--missed", "skip", code=4)
     told = answer("cron", "next", "0 7 * * 1", "--timezone", "Africa/Lagos", "--limit", "3")["items"]
-    assert len(told) == 3 and all("T06:00:00" in each["at"] and " 07:00+01:00" in each["local"] for each in told)
+    assert len(told) == 3 and all("T06:00:00" in each["at"] and " 07:00:00+01:00" in each["local"] for each in told)
+    often = [each["local"] for each in answer("cron", "next", "@every 10s", "--limit", "3")["items"]]
+    assert len(set(often)) == 3
     assert "Africa/Lagos" in text("cron", "next", "@daily", "--timezone", "Africa/Lagos")
     answer("cron", "next", "0 0 30 2 *", code=2)
     answer("cron", "next", "@daily", "--timezone", "Nowhere", code=2)

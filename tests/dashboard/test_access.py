@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
+import redis
 
 from hustlex.dashboard import Dashboard, Operator
 from hustlex.dashboard.audit import Audit
 from hustlex.dashboard.names import to_url
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.jobs import Job
+from hustlex.people.notes import audit_key
 from tests.dashboard.conftest import PLACE, Person
 
 PAGES = ("/", "/queues", "/queues/critical", "/tasks", "/tasks?q=type:a", "/bulk", "/bulk/nothing", "/workers", "/cron",
@@ -86,6 +89,41 @@ async def test_signing_in_and_out_is_written_down(hx: Any) -> None:
     assert entries == [("tunde", "signed in", "sign in"), ("ada", "done", "sign out"), ("ada", "signed in", "sign in")]
     await tunde.open("/audit")
     assert "sign in" in tunde.shown and "sign out" in tunde.shown
+
+
+async def test_who_leaves_is_signed_out_whatever_the_audit_takes(hx: Any, raw: redis.Redis) -> None:
+    console, fresh = Dashboard(hx), Dashboard(hx)
+    for leaving, written in ((fresh, True), (console, False)):
+        ada = Person(console)
+        await ada.post("/enter", token=await console.sign_in_token(Operator("read", "ada")))
+        elsewhere = Person(leaving)
+        elsewhere.client.cookies = ada.client.cookies
+        if not written:
+            raw.rename(audit_key(hx.prefix), "kept")
+            raw.set(audit_key(hx.prefix), "no stream")
+        await elsewhere.post("/leave")
+        assert (await elsewhere.open("/")).status_code == 303
+        newest = raw.xrevrange(audit_key(hx.prefix) if written else "kept", count=1)
+        assert (newest[0][1][b"verb"] == b"sign out") == written
+
+
+async def test_a_cookie_is_taken_back_as_it_was_given(hx: Any) -> None:
+    """A browser heeds nothing else of one whose name begins with __Host-."""
+    console = Dashboard(hx)
+    for scheme in ("http", "https"):
+        ada = Person(console)
+        ada.client.base_url = httpx.URL(f"{scheme}://localhost:8100")
+        given = await ada.client.post("/enter", data={"token": await console.sign_in_token(Operator("read", "ada"))})
+        taken = await ada.client.post("/leave")
+        attributes = [
+            {
+                part
+                for part in answer.headers["set-cookie"].split("; ")[1:]
+                if part.split("=")[0] not in ("expires", "Max-Age")
+            }
+            for answer in (given, taken)
+        ]
+        assert attributes[0] == attributes[1] and ("Secure" in attributes[1]) == (scheme == "https")
 
 
 async def test_a_cookie_that_was_changed_is_nobodys(hx: Any) -> None:

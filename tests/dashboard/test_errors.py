@@ -122,8 +122,23 @@ async def test_a_muted_group_is_told_on_its_page_alone(hx: Any, person: Callable
     await ada.open(page)
     await ada.press("mute", length="", **wanted)
     assert "when a task fails so again" in ada.shown
-    assert (await ada.press("mute", length="99d", **wanted)).status_code == 400
+    for length in ("99d", "0s"):
+        assert (await ada.press("mute", length=length, **wanted)).status_code == 400
     assert (await ada.press("mute", **wanted | {"signature": "6" * 16})).status_code == 404
+
+
+async def test_what_is_muted_hides_nothing_else(hx: Any, person: Callable[..., Person]) -> None:
+    await broken(hx, times=30)
+    known = FailureKind("gig:known", "app.errors.Known", "", "")
+    await hx.driver.run(
+        record.failures(queue_keys("gigs"), [FailureCount(f"{n:016x}", known, 1, ("t1",)) for n in range(20)], 0)
+    )
+    for n in range(20):
+        await hx.jobs.inspector.mute_errors("gigs", f"{n:016x}")
+    ada = person("read")
+    await ada.open("/")
+    assert "app.errors.ProviderDown in gig:pay: 30 failures in an hour" in ada.shown
+    assert "app.errors.Known" not in ada.shown
 
 
 async def test_charts_stand_on_the_home_and_the_queue_page(hx: Any, person: Callable[..., Person]) -> None:

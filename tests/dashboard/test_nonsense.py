@@ -41,6 +41,7 @@ PATHS = (
     "/?said=nothing&n=-1",
     "/bulk/nothing?page=9999999999999999999",
     "/bulk/nothing?page=٣",
+    "/audit?before=٣-٣",
     *(f"/{page}?cursor={odd}" for page in ("workers", "workflows", "cron/x", "queues") for odd in CURSORS),
 )
 LIVE = ("http://[", "", "queues", "//", "/queues/~ff", "/nothing", "/\x00", "/?" + "a=1&" * 2000)

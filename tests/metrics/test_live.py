@@ -71,6 +71,17 @@ async def test_a_process_whose_answer_was_lost_is_counted_once(
             assert raw.zcard(KEY) == 2 and await found(hx) == [("api-1:7", 1, 0)]
 
 
+async def test_what_cannot_be_read_hides_nothing_else(
+    url: str, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with HustleX(url, prefix="p:", timeout=PATIENCE) as hx:
+        process(monkeypatch, 7, 1_000_000)
+        raw.zadd(KEY, dict.fromkeys(("no JSON", '["api-1:9"]', '{"sse": 1}', "\xff"), 999_000))
+        with open_streams.one("sse"):
+            await told(hx, LiveTally())
+            assert await found(hx) == [("api-1:7", 1, 0)]
+
+
 async def test_it_is_told_with_what_rooms_did_and_taken_back_at_the_end(
     url: str, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,7 +111,7 @@ class Inspector:
     def mute_errors(self, queue: str, signature: str, *, length: timedelta | None = None) -> None:
         """Let one group of failures need no attention: nobody is told of it, and it is counted on.
 
-        length: for so long, up to 30 days; None: until a task fails so again. Raises NotFound.
+        length: for so long, 1 second to 30 days; None: until a task fails so again. Raises NotFound.
         """
         self._driver.run(errors.mute(queue, signature, length, self._clock()))
 

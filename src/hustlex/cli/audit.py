@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,7 @@ from hustlex.cli.hidden import visible
 from hustlex.cli.output import AsJson, print_json, print_table
 from hustlex.cli.values import moment
 from hustlex.errors import Misuse
-from hustlex.people.notes import AuditEntry, Endings, ended, notes
+from hustlex.people.notes import AuditEntry, Endings, ended, is_id, notes
 
 if TYPE_CHECKING:
     from hustlex.sync import HustleX
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 audit = typer.Typer(no_args_is_help=True)
 
 _MOST_LOOKED, _CHUNK = 20_000, 500
-_CURSOR = re.compile(r"\d{1,18}-\d{1,18}")
 _COLOURS = {"failed": "yellow", "refused": "bold red", "intent": "yellow"}
 _TEXTS = ("name", "via", "verb", "target", "queue", "phase", "count", "error", "before", "after")
 
@@ -50,7 +48,7 @@ def ls(
     """
     span = [None if text is None else round(moment(name, text).timestamp() * 1000)
             for name, text in (("--since", since), ("--until", until))]  # fmt: skip
-    if cursor and not _CURSOR.fullmatch(cursor):
+    if cursor and not is_id(cursor):
         raise Misuse("--cursor is not where an answer ended", hint="pass what `audit ls` printed last, or leave it out")
     with opened(url, prefix=prefix) as hx:
         items, more = _found(hx, who, what, span, limit, cursor)

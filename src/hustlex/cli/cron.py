@@ -205,7 +205,7 @@ def next_(
     while len(found) < count and (at_ms := entry.next_ms(at_ms)) >= 0:
         found.append(datetime.fromtimestamp(at_ms / 1000, UTC))
     zone = ZoneInfo(timezone)
-    items = [{"at": at, "local": at.astimezone(zone).isoformat(" ", "minutes")} for at in found]
+    items = [{"at": at, "local": at.astimezone(zone).isoformat(" ", "seconds")} for at in found]
     if as_json:
         print_json("cron.next/1", {"spec": spec, "timezone": timezone, "items": items})
     else:

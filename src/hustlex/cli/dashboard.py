@@ -92,7 +92,7 @@ async def _serve(
             print(f"{end} is signed out of every console of this server")
             return
         level, name, reveal = who
-        await _noted(hx, "let in", f"name={name} level={level}")
+        await _noted(hx, "let in", f"name={name} level={level}{' reveal=yes' if reveal else ''}")
         link = f"{place}/enter#{await console.sign_in_token(Operator(level, name, reveal=reveal))}"
         _hand_over(link, token_file)
         if only_token:

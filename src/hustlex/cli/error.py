@@ -14,6 +14,7 @@ from hustlex.cli.output import AsJson, Yes, fields_of, print_done, print_fields,
 from hustlex.cli.values import duration, known_queue, meant
 from hustlex.errors import NotFound
 from hustlex.jobs import BulkVerb, ErrorGroup, Muted
+from hustlex.jobs.search.query import quoted
 
 if TYPE_CHECKING:
     from hustlex.sync import HustleX
@@ -141,8 +142,9 @@ def _act(
 ) -> None:
     with opened(url) as hx:
         found = _found(hx, queue, signature)
-        bulk.act(hx, verb, f"state:retry,archived sig:{found.signature}", found.queue, dry_run=dry_run, reveal=reveal,
-                 yes=yes, as_json=as_json, schema=f"error.{verb.value}/1")  # fmt: skip
+        query = f"state:retry,archived sig:{quoted(found.signature)}"
+        bulk.act(hx, verb, query, found.queue, dry_run=dry_run, reveal=reveal, yes=yes,
+                 as_json=as_json, schema=f"error.{verb.value}/1")  # fmt: skip
 
 
 def _found(hx: HustleX, queue: str, signature: str) -> ErrorGroup:

@@ -11,6 +11,7 @@ from hustlex.cli.client import Url, opened
 from hustlex.cli.output import AsJson, Yes, confirm, print_done, print_json, print_table
 from hustlex.cli.task import Id, Queue
 from hustlex.cli.values import known_queue
+from hustlex.errors import Misuse
 from hustlex.jobs import ParkedMessage
 from hustlex.jobs.wire import decode_task
 
@@ -37,10 +38,12 @@ def ls(
     Of what can be decoded the task's type is told, of anything else nothing: nobody knows what in it must be hidden.
     Example: hustlex quarantine ls
     """
+    if cursor and not queue:
+        raise Misuse("--cursor is of one queue", hint="pass its --queue, too")
     with opened(url) as hx:
         inspector = hx.jobs.inspector
         known = [known_queue(hx, queue)] if queue else [each.name for each in inspector.summaries() if each.quarantined]
-        pages = {name: inspector.quarantined(name, cursor=cursor if queue else "", size=limit) for name in known}
+        pages = {name: inspector.quarantined(name, cursor=cursor, size=limit) for name in known}
     items = [_answer(name, message) for name, page in pages.items() for message in page.messages]
     more = {name: page.cursor for name, page in pages.items() if page.cursor}
     if as_json:

@@ -72,7 +72,7 @@ def show(
     groups = [{**fields_of(each), "name": visible("group", each.name)} for each in waiting.groups]
     head = {**fields_of(found), "state": state, "orphans": summary.orphans, "workers": workers}
     if as_json:
-        print_json("queue/1", {**head, "groups": groups, "days": history})
+        print_json("queue/1", {**head, "groups": groups, "groups_next": waiting.cursor or None, "days": history})
         return
     print_fields({**head, "latency": summary.latency})
     if groups:

@@ -33,7 +33,7 @@ from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.routes import PageRoute, match
 from hustlex.dashboard.runner import BulkRunner
 from hustlex.dashboard.signer import Signer
-from hustlex.dashboard.signin import Session, SignIn, cookie_name
+from hustlex.dashboard.signin import Session, SignIn
 from hustlex.dashboard.standing import standing
 from hustlex.dashboard.tails import Tails
 from hustlex.dashboard.targets import Target
@@ -306,10 +306,8 @@ class Dashboard:
     async def _leave(self, request: Request) -> Response:
         root = request.scope.get("root_path", "")
         response = RedirectResponse(f"{root}/enter" if self._signin else f"{root}/", 303)
-        if is_own_form(request):
-            if self._signin is not None and (session := self._signin.session(request)):
-                await self._audit.note(session.operator, "done", "sign out", "")
-            response.delete_cookie(cookie_name(request), path="/")
+        if self._signin is not None and is_own_form(request):
+            await self._signin.leave(request, response)
         return response
 
     async def _asset(self, request: Request) -> Response:

@@ -7,8 +7,9 @@ import secrets
 import time
 from base64 import b32encode
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from hustlex.dashboard import ops
 from hustlex.dashboard.audit import Audit
 from hustlex.dashboard.operators import NOBODY, Operator
 from hustlex.dashboard.signer import Signer
+from hustlex.errors import Error
 from hustlex.ratelimit import Policy
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class SignIn:
 
     def session(self, request: Request) -> Session | None:
         """What the cookie says, unless it is over."""
-        session = _session(self._signer.opened(request.cookies.get(cookie_name(request), "")))
+        session = _session(self._signer.opened(request.cookies.get(_cookie_name(request), "")))
         return session if session is not None and session.lives(int(time.time())) else None
 
     def keep(self, request: Request, response: Response, session: Session | None = None) -> None:
@@ -102,9 +104,16 @@ class SignIn:
                 return
             session = msgspec.structs.replace(session, seen=now)
         response.set_cookie(
-            cookie_name(request), self._signer.sealed(msgspec.json.encode(session)), path="/", httponly=True,
-            samesite="strict", secure=request.url.scheme == "https",
-        )  # fmt: skip
+            _cookie_name(request), self._signer.sealed(msgspec.json.encode(session)), **_attributes(request)
+        )
+
+    async def leave(self, request: Request, response: Response) -> None:
+        """Take the cookie back: a browser heeds that only with the attributes it was given with."""
+        with suppress(Error):  # who wants to be signed out is, also where nothing can be written down
+            await self._signer.ready()
+            if session := self.session(request):
+                await self._audit.note(session.operator, "done", "sign out", "")
+        response.delete_cookie(_cookie_name(request), **_attributes(request))
 
     async def _mark(self, name: str) -> str:
         return await self._driver.run(ops.mark(self._prefix, _digest_of(name)))
@@ -114,10 +123,14 @@ class SignIn:
         return await self._mark(session.operator.name) in ("", session.mark)
 
 
-def cookie_name(request: Request) -> str:
+def _cookie_name(request: Request) -> str:
     """One name for each place where a console is mounted; bound to the host where there is TLS."""
     mount = hashlib.sha256(request.scope.get("root_path", "").encode()).hexdigest()[:8]
     return f"__Host-hx-{mount}" if request.url.scheme == "https" else f"hx-{mount}"
+
+
+def _attributes(request: Request) -> dict[str, Any]:
+    return {"path": "/", "httponly": True, "samesite": "strict", "secure": request.url.scheme == "https"}
 
 
 def _session(text: bytes | None) -> Session | None:

@@ -59,9 +59,16 @@ def read_live(prefix: str) -> Op[list[LiveConnections]]:
 def _newest(reply: Reply) -> list[LiveConnections]:
     """A process whose answer was lost may stand there twice: what it said last counts."""
     rows: Iterable[bytes] = reply or ()
-    told = [msgspec.json.decode(row, type=LiveConnections) for row in rows]
-    found = {each.process: each for each in reversed(told)}
+    found = {each.process: each for each in map(_read, reversed([*rows])) if each is not None}
     return sorted(found.values(), key=lambda each: (-each.total, each.process))
+
+
+def _read(row: bytes) -> LiveConnections | None:
+    """None for what cannot be read: of another version, or not ours."""
+    try:
+        return msgspec.json.decode(row, type=LiveConnections)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _key(prefix: str) -> str:

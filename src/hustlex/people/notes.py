@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -32,6 +33,7 @@ _WORDS: Mapping[str, Any] = {"query": "audit", "group": "group", "channel": "aud
 """Of these, what somebody may have written a secret into, and what kind of a value that is."""
 ROOMS: Mapping[str, str] = {"publish": "events"}
 """Of verbs that have no button, the rooms, where these are not jobs."""
+_ID = re.compile(r"\d{1,18}-\d{1,18}", re.ASCII)
 _MOST_ENTRIES = 20_000
 _MOST_BETWEEN = 100
 _log = logger("hustlex.audit")
@@ -130,6 +132,11 @@ class Endings:
         """Whether how its act ended was told already."""
         self._ended.add(entry.fields.get("of", ""))
         return entry.id in self._ended
+
+
+def is_id(text: str) -> bool:
+    """Whether an entry could have it, which is what a page of the audit goes on behind."""
+    return _ID.fullmatch(text) is not None
 
 
 def notes(

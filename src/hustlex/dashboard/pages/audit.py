@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
@@ -15,12 +14,11 @@ from hustlex.dashboard.operators import Operator
 from hustlex.dashboard.render import excerpt
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.words import visible
-from hustlex.people.notes import ROOMS, AuditEntry, Endings
+from hustlex.people.notes import ROOMS, AuditEntry, Endings, is_id
 
 _SIZE = 50
 _CHUNK = 500
 _MOST_LOOKED = 2_000
-_ID = re.compile(r"\d{1,18}-\d{1,18}")
 _DAY_MS = 86_400_000
 
 
@@ -88,7 +86,7 @@ def wanted(given: Callable[[str], str]) -> AuditFilter:
 async def audit(request: PageRequest) -> PageContent:
     """What was done through the console and by commands, newest first."""
     sought, before = wanted(request.word), request.word("before")
-    before = before if _ID.fullmatch(before) else ""
+    before = before if is_id(before) else ""
     rows, cursor = await look(request, sought, before=before, size=_SIZE, most=_MOST_LOOKED)
     values = {"rows": rows, "next": cursor, "sought": sought, "first": not (before or sought.given)}
     return PageContent("audit", "Audit", values)

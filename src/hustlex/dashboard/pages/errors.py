@@ -10,6 +10,7 @@ from hustlex.core.redact import What
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
 from hustlex.jobs import ErrorGroup, Inspector, State, TaskInfo
+from hustlex.jobs.search.query import quoted
 
 _SIZE = 50
 _ALL = 100
@@ -48,7 +49,7 @@ async def error(request: PageRequest) -> PageContent:
         "tasks": list(zip(group.ids, tasks, strict=True)),
         "by_hour": _by_hour(group),
         "search": _search(request, group),
-        "all": f"state:retry,archived queue={_quoted(queue)} sig:{_quoted(signature)}",
+        "all": f"state:retry,archived queue={quoted(queue)} sig:{quoted(signature)}",
         "lengths": _SPANS,
         "open": sum(task is not None and task.state in _OPEN for task in tasks),
     }
@@ -63,13 +64,8 @@ def _search(request: PageRequest, group: ErrorGroup) -> str:
     words = [group.error.rpartition(".")[2]]
     if not request.show(What("error", group.message, group.type)).hidden:
         words.append(max(_LEFT_OUT.split(group.message), key=len).strip())
-    errors = "".join(f" error~{_quoted(word)}" for word in words if word)
-    return f"state:retry,archived queue={_quoted(group.queue)} type={_quoted(group.type)}{errors}"
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    errors = "".join(f" error~{quoted(word)}" for word in words if word)
+    return f"state:retry,archived queue={quoted(group.queue)} type={quoted(group.type)}{errors}"
 
 
 def _by_hour(group: ErrorGroup) -> list[tuple[str, int, int]]:

@@ -14,12 +14,13 @@ from hustlex.dashboard.pages.workers import living_servers
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.jobs import ErrorGroup, PeriodicInfo, QueueHistory, QueueSummary, Server
 from hustlex.jobs.inspect.standing import state_of
+from hustlex.jobs.lease.record import MOST_GROUPS
 from hustlex.metrics import attention
 from hustlex.metrics.attention import Trouble
 
 _MOST_QUEUES = 8
 _MOST_TROUBLES = 12
-_MOST_GROUPS, _MOST_READ = 5, 20
+_MOST_GROUPS, _READ = 5, (20, MOST_GROUPS)
 
 
 async def home(request: PageRequest) -> PageContent:
@@ -83,8 +84,13 @@ async def _history(request: PageRequest) -> QueueHistory | None:
 async def _groups(request: PageRequest) -> list[ErrorGroup]:
     """The last ones, without those that somebody muted."""
     names = (await errors.seen(request))[:_MOST_GROUPS]
-    found = await request.hx.jobs.inspector.error_groups(names, size=_MOST_READ)
-    return [group for group in found if not group.muted][:_MOST_GROUPS]
+    heard = list[ErrorGroup]()
+    for most in _READ:  # more where those that are muted would hide what is new
+        found = await request.hx.jobs.inspector.error_groups(names, size=most)
+        heard = [group for group in found if not group.muted][:_MOST_GROUPS]
+        if len(heard) == _MOST_GROUPS or len(found) < most:
+            break
+    return heard
 
 
 def _worst(queues: list[QueueSummary]) -> list[QueueSummary]:

@@ -19,7 +19,7 @@ from hustlex.jobs.lease.record import MOST_GROUPS, FailureKind
 _LIST = load("hustlex.jobs", "inspect/list_errors")
 _MUTE = load("hustlex.jobs", "inspect/mute_errors")
 MOST_QUEUES, MOST_LISTED = 20, 500
-LONGEST_MUTE = timedelta(days=30)
+_SHORTEST_MUTE, LONGEST_MUTE = timedelta(seconds=1), timedelta(days=30)
 _LONGEST_SIGNATURE = 64
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -85,7 +85,7 @@ def of_queue(queue: str, most: int, now_ms: int) -> Op[list[ErrorGroup]]:
 
 def mute(queue: str, signature: str, length: timedelta | None, now_ms: int) -> Op[None]:
     """Let a group need no attention for so long, None = until it fails again. Raises NotFound."""
-    ms = 0 if length is None else max(1, check.duration("length", length, high=LONGEST_MUTE) // _MILLISECOND)
+    ms = 0 if length is None else check.duration("length", length, _SHORTEST_MUTE, LONGEST_MUTE) // _MILLISECOND
     return _mute(queue, signature, ms, now_ms)
 
 
