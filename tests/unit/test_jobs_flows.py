@@ -9,7 +9,7 @@ import pytest
 
 from hustlex.core.op import Batch, Flow, Op
 from hustlex.errors import Full, Timeout
-from hustlex.jobs import Enqueued, Job, PartlyEnqueued, State
+from hustlex.jobs import Enqueued, Job, PartlyEnqueued, State, ids
 from hustlex.jobs.define.context import CURRENT, CurrentJob, current_job
 from hustlex.jobs.enqueue import flows
 from hustlex.jobs.enqueue.draft import Draft, draft
@@ -85,7 +85,7 @@ def test_a_failed_enqueue_is_raised_also_beside_a_registration() -> None:
 
 def test_many_are_split_by_queue_and_into_chunks_and_answered_in_order() -> None:
     mixed = [task for pair in zip(drafts(501, "a"), drafts(501, "b"), strict=True) for task in pair]
-    outcomes, sent = play(flows.enqueue_many(mixed, "token", 0, KnownQueues()), accept)
+    outcomes, sent = play(flows.enqueue_many(mixed, 0, KnownQueues()), accept)
     assert [outcome.id for outcome in outcomes] == [task.id for task in mixed]
     calls = [op for op in sent[0] if op.name == "jobs.enqueue_plain"]
     assert [(op.keys[0], (len(op.args) - 3) // 2) for op in calls] == [
@@ -98,21 +98,37 @@ def test_many_are_split_by_queue_and_into_chunks_and_answered_in_order() -> None
 
 
 def test_enqueue_many_goes_in_bounded_steps() -> None:
-    outcomes, sent = play(flows.enqueue_many(drafts(9_000), "token", 0, KnownQueues()), accept)
+    outcomes, sent = play(flows.enqueue_many(drafts(9_000), 0, KnownQueues()), accept)
     assert len(outcomes) == 9_000
     assert [sum(op.name == "jobs.enqueue_plain" for op in step) for step in sent] == [16, 2]
     assert len({op.args[2] for step in sent for op in step if op.name == "jobs.enqueue_plain"}) == 18
 
 
+def test_each_step_of_many_is_named_when_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server forgets a set of names 20 s after the first of them: one from the beginning would be forgotten."""
+    time = Time()
+    monkeypatch.setattr(ids, "monotonic", time)
+    monkeypatch.setattr(ids, "_tokens", ids._Tokens())
+
+    def slowly(op: Op[Any]) -> Any:
+        time.now += 1
+        return accept(op)
+
+    _, sent = play(flows.enqueue_many(drafts(9_000), 0, KnownQueues()), slowly)
+    sets = [{op.args[2][:8] for op in step if op.name == "jobs.enqueue_plain"} for step in sent]
+    assert [len(each) for each in sets] == [1, 1]
+    assert not sets[0] & sets[1]
+
+
 def test_nothing_is_sent_for_no_tasks() -> None:
-    assert play(flows.enqueue_many([], "token", 0, KnownQueues()), accept) == ([], [])
+    assert play(flows.enqueue_many([], 0, KnownQueues()), accept) == ([], [])
 
 
 def test_a_partial_failure_tells_each_outcome() -> None:
     def answer(op: Op[Any]) -> Any:
         return Timeout("late") if op.keys[:1] == ("asynq:{b}:pending",) else accept(op)
 
-    flow = flows.enqueue_many(drafts(2, "a") + drafts(1, "b"), "token", 0, KnownQueues())
+    flow = flows.enqueue_many(drafts(2, "a") + drafts(1, "b"), 0, KnownQueues())
     with pytest.raises(PartlyEnqueued) as failure:
         play(flow, answer)
     assert [type(result) for result in failure.value.results] == [Enqueued, Enqueued, Timeout]
@@ -124,7 +140,7 @@ def test_a_complete_failure_is_raised_as_it_is() -> None:
         return Full("no room", server_code="OOM")
 
     with pytest.raises(Full):
-        play(flows.enqueue_many(drafts(2), "token", 0, KnownQueues()), refuse)
+        play(flows.enqueue_many(drafts(2), 0, KnownQueues()), refuse)
 
 
 async def test_a_handler_sees_its_job() -> None:

@@ -124,7 +124,7 @@ class Jobs:
         check.instance("jobs", jobs, Iterable, hint="pass a list of jobs")
         made = list(jobs)
         drafts = [carried(served(draft(job, {}, new_id()), self._queues), self._driver.hook) for job in made]
-        outcomes = self._driver.follow(flows.enqueue_many(drafts, new_token(), self._clock(), self._known))
+        outcomes = self._driver.follow(flows.enqueue_many(drafts, self._clock(), self._known))
         return [self._handle(outcome, job) for outcome, job in zip(outcomes, made, strict=True)]
 
     def start(self, workflow: Workflow, *, workflow_id: str | None = None) -> Started:

@@ -187,7 +187,7 @@ class OutboxRelay(Service):
 
     async def _enqueue(self, drafts: Sequence[Draft]) -> list[Outcome | Error]:
         try:
-            return [*await self._driver.follow(flows.enqueue_many(drafts, new_token(), self._clock(), self._known))]
+            return [*await self._driver.follow(flows.enqueue_many(drafts, self._clock(), self._known))]
         except PartlyEnqueued as some:
             return some.results
         except Error as error:

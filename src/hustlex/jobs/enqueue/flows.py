@@ -10,7 +10,7 @@ from hustlex.errors import Error
 from hustlex.jobs.enqueue import ops
 from hustlex.jobs.enqueue.draft import Draft
 from hustlex.jobs.enqueue.known import KnownQueues
-from hustlex.jobs.ids import nth
+from hustlex.jobs.ids import new_token, nth
 from hustlex.jobs.types import Outcome, PartlyEnqueued
 
 _MOST_CALLS = 16
@@ -31,7 +31,7 @@ def enqueue(draft: Draft, token: str, now_ms: int, known: KnownQueues) -> Flow[O
     return (yield from do(op))[0]
 
 
-def enqueue_many(drafts: Sequence[Draft], token: str, now_ms: int, known: KnownQueues) -> Flow[list[Outcome]]:
+def enqueue_many(drafts: Sequence[Draft], now_ms: int, known: KnownQueues) -> Flow[list[Outcome]]:
     """Many tasks of any queues; up to 500 of one queue (8 MiB) are one atomic step. Outcomes in the order given.
 
     Raises PartlyEnqueued when some script calls failed and others did not.
@@ -40,9 +40,8 @@ def enqueue_many(drafts: Sequence[Draft], token: str, now_ms: int, known: KnownQ
     calls = list(_calls(drafts))
     for start in range(0, len(calls), _MOST_CALLS):
         window = calls[start : start + _MOST_CALLS]
-        batch = [
-            ops.enqueue([drafts[n] for n in call], nth(token, start + at), now_ms) for at, call in enumerate(window)
-        ]
+        token = new_token()  # named when it is sent: the server knows it for a while from the first of its set
+        batch = [ops.enqueue([drafts[n] for n in call], nth(token, at), now_ms) for at, call in enumerate(window)]
         fresh = {drafts[call[0]].queue for call in window if known.missing(drafts[call[0]].queue)}
         answers = yield from _registered(known, fresh, batch)
         for call, answer in zip(window, answers, strict=True):

@@ -2,10 +2,7 @@
 -- What a call that is a repeat answered before, or nil for a new one, which is noted. What was not the usual answer stands
 -- in a key of the token's name. usual: what that is for the n-th task.
 local function recall(prefix, token, tasks, usual)
-  if noted(prefix, token) then
-    redis.call('EXPIRE', (receipt_of(prefix, token)), 20) -- one of many calls of an enqueue_many may be named long before
-    return nil
-  end
+  if noted(prefix, token) then return nil end
   local answers = redis.call('GET', prefix .. 'x:sent:' .. token .. ':')
   if answers then return cmsgpack.unpack(answers) end
   local reply = {1}
