@@ -394,6 +394,12 @@ async def test_tasks_of_a_bulk_act_are_told_once_while_it_goes_on(
     assert len({key for page in pages for key in page}) == STAND
 
 
+async def test_the_longest_names_have_pages(raw: redis.Redis, person: Callable[..., Person]) -> None:
+    names = [f"{n:02}{chr(0x1F4B8) * 253}" for n in range(60)]
+    raw.sadd(QUEUES, *names)
+    assert [len(page) for page in await walked(person("read"), "/queues?sort=name", lambda: None)] == [50, 10]
+
+
 def test_the_page_before_leads_back() -> None:
     things = list(range(25))
     first = page_of(things, lambda n: (n,), "", 10)

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from hustlex.core.cursor import LONGEST
 from hustlex.core.redact import Formatter, Redacted, What, shown
 from hustlex.dashboard.names import to_url
 from hustlex.dashboard.operators import Operator
@@ -72,6 +73,10 @@ class PageRequest(msgspec.Struct, frozen=True):
         """``page`` of the query, from 1; 1 for what is none."""
         text = self.word("page", "1")
         return min(max(int(text), 1), 10**6) if text.isascii() and text.isdecimal() and len(text) < 9 else 1
+
+    def behind(self) -> str:
+        """``cursor`` of the query, as lists that we seal the places of have it."""
+        return self.word("cursor", longest=LONGEST)
 
     def cursor(self) -> str:
         """``cursor`` of the query, as SSCAN and HSCAN have them; "" for what is none."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from hustlex.core.cursor import LONGEST
 from hustlex.dashboard.paging import page_of
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
@@ -40,7 +39,7 @@ async def cron(request: PageRequest) -> PageContent:
     seen: list[ScheduleInfo | PeriodicInfo] = []
     seen += (each for each in schedules if request.operator.sees_queue(queue_of(each)))
     seen += (each for each in others if request.operator.sees_queue(queue_named(each.options)))
-    page = page_of(seen, _place, request.word("cursor", longest=LONGEST), _SIZE)
+    page = page_of(seen, _place, request.behind(), _SIZE)
     shown = [each for each in page.shown if isinstance(each, ScheduleInfo)]
     values = {"list": page, "schedules": shown, "entries": page.shown[len(shown) :]}
     return PageContent("cron", "Cron", values)
@@ -52,7 +51,7 @@ def _place(each: ScheduleInfo | PeriodicInfo) -> tuple[int, str, str]:
 
 async def entry(request: PageRequest) -> PageContent:
     """When one entry fired, and which tasks that made."""
-    entry_id, cursor = request.params["id"], request.word("cursor", longest=LONGEST)
+    entry_id, cursor = request.params["id"], request.behind()
     schedule = next((each for each in await request.hx.jobs.schedules.all() if each.id == entry_id), None)
     if not (request.operator.sees_queue(queue_of(schedule)) if schedule else request.operator.sees_all_queues):
         raise NotFound("there is no such entry")

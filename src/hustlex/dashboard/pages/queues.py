@@ -35,7 +35,7 @@ async def queues(request: PageRequest) -> PageContent:
     servers = await living_servers(request)
     order = request.word("sort", "attention")
     order = order if order in _ORDERS else "attention"
-    page = page_of(seen, _ORDERS[order], request.word("cursor"), _SIZE)
+    page = page_of(seen, _ORDERS[order], request.behind(), _SIZE)
     names = [each.name for each in page.shown]
     values = {
         "recent": dict(zip(names, await inspector.recent(names), strict=True)) if names else {},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from hustlex.core.cursor import LONGEST as LONGEST_CURSOR
 from hustlex.core.redact import What
 from hustlex.dashboard.attempts import commands_of, gap_of, line_of, spans_of
 from hustlex.dashboard.pages.cron import queue_of
@@ -55,7 +54,7 @@ async def tasks(request: PageRequest) -> PageContent:
         "found": None,
         "acts": {each.value: acts for each, acts in ACTS.items()},
         "verbs": [verb.value for verb in BulkVerb],
-        "cursor": request.word("cursor", longest=LONGEST_CURSOR),
+        "cursor": request.behind(),
     }
     if query.terms:
         values["found"] = await inspector.search(

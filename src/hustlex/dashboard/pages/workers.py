@@ -17,7 +17,7 @@ _MOST_RUNNING = 100
 
 async def workers(request: PageRequest) -> PageContent:
     """Living processes, 30 a page, and what runs longest on them."""
-    cursor = request.word("cursor")
+    cursor = request.behind()
     page = page_of(await living_servers(request), lambda each: (each.host, each.pid, each.id), cursor, _SIZE)
     busy = {server.id for server in page.shown if server.active_worker_count}
     servers = await living_servers(request, busy) if busy else []
