@@ -204,6 +204,9 @@ def test_the_console_is_signed_in_to_and_out_of_with_a_note(seed: None, raw: red
     assert hustlex("dashboard", "--token", "--name", "bob").returncode == 0
     assert hustlex("dashboard", "--token", "--name", "eve", "--level", "read", "--reveal").returncode == 0
     assert hustlex("dashboard", "--end", "bob").returncode == 0
+    for nobody in ("", " ", "a\nb", "\udc80", "x" * 300):
+        for words in (("--end", nobody), ("--token", "--name", nobody or " ")):
+            assert hustlex("dashboard", *words).returncode == 2, "nothing was done, and nothing is written down"
     assert [(each["verb"], each["target"], each["name"]) for each in entries(raw)] == [
         ("let in", "name=bob level=act", ME),
         ("let in", "name=eve level=read reveal=yes", ME), ("sign out", "name=bob", ME),

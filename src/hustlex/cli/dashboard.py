@@ -15,7 +15,7 @@ from hustlex.cli.backend import load_attribute
 from hustlex.cli.client import CacheUrl, Prefix, Url
 from hustlex.cli.ports import check_free
 from hustlex.cli.values import me
-from hustlex.core import private
+from hustlex.core import check, private
 from hustlex.core.extras import require
 from hustlex.people.notes import entry, note
 from hustlex.settings import Settings, load_settings
@@ -87,13 +87,14 @@ async def _serve(
     ) as hx:  # fmt: skip
         console = Dashboard(hx, title=title, hosts=names, rules=Rulebook(rules) if rules else (), resend=resend)
         if end is not None:
-            await _noted(hx, "sign out", f"name={end}")
+            await _noted(hx, "sign out", f"name={check.text('--end', end)}")
             await console.end_sessions(end)
             print(f"{end} is signed out of every console of this server")
             return
         level, name, reveal = who
+        operator = Operator(level, name, reveal=reveal)
         await _noted(hx, "let in", f"name={name} level={level}{' reveal=yes' if reveal else ''}")
-        link = f"{place}/enter#{await console.sign_in_token(Operator(level, name, reveal=reveal))}"
+        link = f"{place}/enter#{await console.sign_in_token(operator)}"
         _hand_over(link, token_file)
         if only_token:
             return
