@@ -14,7 +14,9 @@ import httpx
 import pytest
 import redis
 
+from hustlex.dashboard.audit import Audit
 from hustlex.dashboard.pages import audit
+from hustlex.errors import Unavailable
 from hustlex.jobs import Job
 from tests.dashboard.conftest import Person
 
@@ -75,6 +77,26 @@ async def test_an_act_is_told_with_how_it_stood_before_and_after(hx: Any, person
     await ada.open("/audit")
     assert rows(ada.shown)[0][3:] == ["failed NotFound", "not there", "-"]
     assert "intent" not in ada.shown and len(rows(ada.shown)) == 15 and "4821" not in ada.shown  # one line for each act
+
+
+async def test_what_was_done_is_told_as_done_when_its_end_cannot_be_written_down(
+    hx: Any, person: Callable[..., Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or somebody does it again."""
+    await hx.jobs.enqueue("gig:notify")
+    ada, write = person("act"), Audit.note
+
+    async def begun_alone(self: Audit, who: Any, phase: Any, *rest: Any, **more: Any) -> str:
+        if phase != "intent":
+            raise Unavailable("the server is away")
+        return await write(self, who, phase, *rest, **more)
+
+    monkeypatch.setattr(Audit, "note", begun_alone)
+    await ada.open("/queues/default")
+    assert (await ada.press("pause", queue="default", back="/queues/default")).status_code == 200
+    assert "The queue is paused" in ada.shown
+    assert (await ada.press("run", queue="default", task="gone", back="/queues/default")).status_code == 404
+    assert [row[3] for row in rows((await ada.open("/audit")).text)] == ["intent", "intent"]
 
 
 async def test_entries_are_found_by_who_what_and_when(hx: Any, raw: redis.Redis, person: Callable[..., Person]) -> None:

@@ -270,18 +270,18 @@ class Dashboard:
 
     async def _do(self, asked: PageRequest, verb: str, act: Act, target: Target) -> int | str | None:
         """With an entry before, without which nothing is done, and one after; both say how it stood."""
-        was, written = await standing(asked, verb, target), target.written(asked)
-        note = partial(self._audit.note, asked.operator, verb=verb, target=written, before=was.words)
-        places = target.places if target.queue else target.places | {"queue": was.queue}
-        entry = await note("intent", **places)
+        was = await standing(asked, verb, target)
+        told = {"verb": verb, "target": target.written(asked), "before": was.words}
+        told |= target.places if target.queue else target.places | {"queue": was.queue}
+        entry = await self._audit.note(asked.operator, "intent", **told)
         try:
             outcome = await act.does(msgspec.structs.replace(asked, hx=self._hx), target)
         except Error as error:
-            await note("failed", of=entry, error=type(error).__name__, **places)
+            await self._audit.over(asked.operator, "failed", of=entry, error=type(error).__name__, **told)
             raise
         after = (await standing(asked, verb, target)).words
         count = str(outcome) if isinstance(outcome, int) else ""
-        await note("done", of=entry, count=count, after=after, **places)
+        await self._audit.over(asked.operator, "done", of=entry, count=count, after=after, **told)
         return outcome
 
     async def _enter(self, request: Request) -> Response:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver
+from hustlex.core.printable import printable
 from hustlex.dashboard.operators import Operator
+from hustlex.errors import Error
 from hustlex.people.notes import AuditEntry, Phase, ended, entry, note, notes
+
+_log = logger("hustlex.audit")
 
 
 class Audit:
@@ -20,6 +25,13 @@ class Audit:
         """Write an entry; answers its id. Raises Unavailable: what cannot be written down is not done."""
         fields = entry(operator.name, "web", phase, verb, target, queue=queue, **more)
         return await self._driver.run(note(self._prefix, fields))
+
+    async def over(self, operator: Operator, phase: Phase, verb: str, target: str, **more: str) -> None:
+        """How an act ended. What was done is done, whether that can be written down or not."""
+        try:
+            await self.note(operator, phase, verb, target, **more)
+        except Error as error:
+            _log.warning("%s %s, which is not in the audit: %s", verb, phase, printable(error.message))
 
     async def newest(
         self, before: str = "", count: int = 50, since_ms: int | None = None, until_ms: int | None = None

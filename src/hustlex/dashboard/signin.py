@@ -109,10 +109,10 @@ class SignIn:
 
     async def leave(self, request: Request, response: Response) -> None:
         """Take the cookie back: a browser heeds that only with the attributes it was given with."""
-        with suppress(Error):  # who wants to be signed out is, also where nothing can be written down
+        with suppress(Error):  # who wants to be signed out is, also where nobody can tell who that was
             await self._signer.ready()
-            if session := self.session(request):
-                await self._audit.note(session.operator, "done", "sign out", "")
+        if session := self.session(request):
+            await self._audit.over(session.operator, "done", "sign out", "")
         response.delete_cookie(_cookie_name(request), **_attributes(request))
 
     async def _mark(self, name: str) -> str:
