@@ -122,6 +122,20 @@ async def test_reading_stops_at_the_limit_and_an_answer_under_way_is_cut(small: 
     assert sum(message["type"] == "http.response.start" for message in sent) == 1
 
 
+async def test_fields_may_be_any_iterable(small: FastAPI, serve: Any) -> None:
+    """ASGI asks no more of an application: what can be gone through once is told whole, and so are our own."""
+
+    async def foreign(_: Any, __: Any, send: Any) -> None:
+        fields = iter([(b"x-own", b"1"), (b"content-length", b"0")])
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": b""})
+
+    small.mount("/foreign", foreign)
+    async with serve(small) as client:
+        got = await client.get("/foreign/")
+    assert (got.headers.get("x-own"), got.headers["x-frame-options"]) == ("1", "DENY")
+
+
 async def test_uploads_are_counted_too(small: FastAPI, serve: Any) -> None:
     async def upload(file: UploadFile) -> int:
         return file.size or 0

@@ -157,12 +157,13 @@ class Visit(Exchange):
             raise _too_large()
 
     def sending(self, message: Message) -> Awaitable[None]:
-        if self.shown and message["type"] == "http.response.start" and message["status"] // 100 != 3:
-            headers, ours = message.get("headers", ()), raw_fields(self.shown, self._doorman.legacy)
-            told = dict(ours)
-            if not told.keys().isdisjoint(dict(headers)):
-                headers = [each for each in headers if each[0] not in told]
-            message["headers"] = [*headers, *ours]
+        if message["type"] == "http.response.start":
+            headers = message["headers"] = [*message.get("headers", ())]  # which may be gone through only once
+            if self.shown and message["status"] // 100 != 3:
+                ours = dict(raw_fields(self.shown, self._doorman.legacy))
+                if not ours.keys().isdisjoint(dict(headers)):
+                    headers = [each for each in headers if each[0] not in ours]
+                message["headers"] = [*headers, *ours.items()]
         if self.settle is None and self._start is None:
             return self._out(message)
         return self._sent(message, self._out)

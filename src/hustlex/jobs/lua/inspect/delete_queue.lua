@@ -43,7 +43,7 @@ for _, place in ipairs(places) do
 end
 if left > 0 then return {1, left} end
 redis.call('DEL', paused, active, groups, sets, prefix .. 'lease', prefix .. 'processed', prefix .. 'failed')
-for _, name in ipairs({'owners', 'parked', 'limit', 'due', 'starts', 'ended'}) do redis.call('DEL', prefix .. 'x:' .. name) end
+for _, name in ipairs({'owners', 'parked', 'limit', 'grouped', 'due', 'starts', 'ended'}) do redis.call('DEL', prefix .. 'x:' .. name) end
 for back = 0, 91 do
   local day = utc_day(now_s - back * 86400)
   redis.call('DEL', prefix .. 'processed:' .. day, prefix .. 'failed:' .. day)
