@@ -22,7 +22,7 @@ from hustlex.core.op import Batch, Effect, Flow, Op, Script, command, parts, sub
 from hustlex.core.telemetry import CallEnd
 from hustlex.diagnostics.checks import ROWS, judge_cluster
 from hustlex.diagnostics.nodes import ClusterFacts, ClusterNode
-from hustlex.drivers import aio, blocking, faults
+from hustlex.drivers import aio, blocking, faults, links
 from hustlex.errors import Closed, Error, Refused, Timeout, Unavailable
 from hustlex.jobs.inspect import act
 from tests.drivers.conftest import PATIENCE
@@ -93,6 +93,24 @@ async def test_many_are_split_by_node_and_answered_in_order(street: Street) -> N
     assert isinstance(answers[7], Refused)
     assert answers[7].server_code == "WRONGTYPE"
     assert [*answers[:7], *answers[8:]] == [str(number).encode() for number in range(300) if number != 7]
+
+
+def test_who_is_interrupted_amid_many_keeps_no_connection(
+    cluster: ClusterHands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of time for a task raises in its thread: each would cost the pools of the others a place for ever."""
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with blocking.Driver(cluster.url, timeout=PATIENCE) as driver:
+        ops = [put(cluster.key_at(node), "v") for node in cluster.primaries()]
+        for step in ("read", "write"):
+            assert driver.run_many(ops) == [b"OK"] * 3
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(links.OpenLink, step, interrupted)
+                driver.run_many(ops)
+            assert driver.figures.busy == 0
 
 
 async def test_scripts_are_loaded_at_each_node_that_lacks_them(street: Street, cluster: ClusterHands) -> None:

@@ -11,7 +11,10 @@ from collections.abc import Iterator
 import hiredis
 import pytest
 
+from hustlex.core import forks
+from hustlex.drivers.address import parse_address
 from hustlex.drivers.links import Links, OpenLink
+from hustlex.drivers.pools import ClusterPools
 
 FAR = 60.0
 
@@ -131,6 +134,16 @@ def test_a_child_process_begins_without_any() -> None:
     inherited = links.take(0)
     links.forked()
     assert links.take(0) is not inherited
+
+
+def test_a_child_process_asks_for_the_map_whoever_asked_in_its_parent() -> None:
+    pools = ClusterPools(parse_address("redis+cluster://127.0.0.1:1"))
+    assert pools in forks._watched
+    pools._asking.acquire()
+    pools._making.acquire()
+    pools.forked()
+    assert pools._asking.acquire(blocking=False)
+    assert pools._making.acquire(blocking=False)
 
 
 @pytest.fixture

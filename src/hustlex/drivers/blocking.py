@@ -264,18 +264,23 @@ class Driver:
             else:
                 ways.setdefault(route, []).append(place)
         sent: list[tuple[PoolRoute, list[int], Any]] = []
-        for route, group in sorted(ways.items(), key=lambda way: way[0].pool.failed):
-            try:
-                words = [packed[place] for place in group]
-                sent.append((route, group, route.pool.send(words, deadline, asking=route.asking)))
-            except (NotSent, Lost, Late, Error) as failure:
-                yield from ((place, route, copied(failure)) for place in group)
-        for route, group, written in sent:
-            try:
-                replies = route.pool.receive(written)
-            except (NotSent, Lost, Late) as failure:
-                replies = [failure] * len(group)
-            yield from zip(group, [route] * len(group), replies, strict=True)
+        try:
+            for route, group in sorted(ways.items(), key=lambda way: way[0].pool.failed):
+                try:
+                    written = route.pool.send([packed[place] for place in group], deadline, asking=route.asking)
+                    sent.append((route, group, written))
+                except (NotSent, Lost, Late, Error) as failure:
+                    yield from ((place, route, copied(failure)) for place in group)
+            while sent:
+                route, group, written = sent.pop(0)
+                try:
+                    replies = route.pool.receive(written)
+                except (NotSent, Lost, Late) as failure:
+                    replies = [failure] * len(group)
+                yield from zip(group, [route] * len(group), replies, strict=True)
+        finally:
+            for route, _, written in sent:  # what stops the caller leaves these unread
+                route.pool.give_up(written.connection)
 
     def _way(self, op: Op[Any], deadline: float) -> PoolRoute:
         if self._closed:
@@ -304,8 +309,7 @@ class Driver:
         deadline = time.monotonic() + self._seconds(op) + durability.patience_ms / 1000
         with telling(self.hook, op.name, self, op) if self.hook is not None else nullcontext():
             found: WaitReply = self._insist(op, deadline, durability=durability)
-            value = decoded(op, found.reply)
-        return Committed(value, reached(durability, found), found.local, found.replicas)
+            return Committed(decoded(op, found.reply), reached(durability, found), found.local, found.replicas)
 
     def commit_many(self, ops: Sequence[Op[T]], durability: Durability) -> list[Committed[T] | Error]:
         """One after the other; a failed one as its Error."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from hustlex.core import forks
 from hustlex.core.keys import SLOTS, slot
 from hustlex.core.later import Later
 from hustlex.core.op import Op
@@ -137,7 +138,7 @@ class WatchedServer:
             if reply is None:
                 unknown = True
                 continue
-            self._sentinels.sort(key=lambda each: each is not sentinel)
+            self._sentinels = sorted(self._sentinels, key=lambda each: each is not sentinel)
             return self._address.at(reply[0].decode(), int(reply[1]))
         if unknown and not failure:
             raise nameless(self._address.service)
@@ -155,10 +156,15 @@ class ClusterPools:
         self._primaries: list[ServerPool] = []
         self.parts: list[int] = []
         self._pools: dict[Place, ServerPool] = {}
-        self._making = threading.Lock()
-        self._asking = threading.Lock()
+        self.forked()
+        forks.watch(self)
         self._due = self._asked = float("-inf")
         self._unserved = Outage()
+
+    def forked(self) -> None:
+        """See ``core.forks``: a thread of the parent may have been asking, and would do so for ever."""
+        self._making = threading.Lock()
+        self._asking = threading.Lock()
 
     def route(self, op: Op[Any], deadline: float) -> PoolRoute:
         if self._address.replicas:
