@@ -59,6 +59,7 @@ UNTRIED = {
         "of async callers at once; a full server refuses a script before its first step, as those of one caller",
     ),
     "metrics.record": "counts of what was done, told once or never; nothing waits for it",
+    "metrics.serve": "how many connections a process serves, told every ten seconds; nothing waits for it",
     "events.append_several": "of async callers at once: tests/contract/test_events_shared.py",
 }
 """Scripts that write and are not called here, each with its reason."""

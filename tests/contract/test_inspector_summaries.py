@@ -22,10 +22,10 @@ async def test_summaries_count_as_queue_does(hx: Any) -> None:
     assert [each.name for each in both] == ["critical", "other"] == await inspector.queues()
     [summary], info = await inspector.summaries(["critical"]), await inspector.queue("critical")
     shared = set(QueueSummary.__struct_fields__) & set(QueueInfo.__struct_fields__)
-    assert shared == set(QueueSummary.__struct_fields__) - {"orphans", "quarantined"}
+    assert shared == set(QueueSummary.__struct_fields__) - {"orphans", "quarantined", "waits_since"}
     assert {name: getattr(summary, name) for name in shared} == {name: getattr(info, name) for name in shared}
     assert (summary.pending, summary.scheduled, summary.archived, summary.groups, summary.limit) == (6, 7, 1, 2, 500)
-    assert summary.unfinished == 13 and summary.orphans == 0 and summary.paused
+    assert summary.waits_since is not None and summary.unfinished == 13 and summary.orphans == 0 and summary.paused
 
 
 async def test_summaries_of_a_queue_that_nobody_knows_is_empty(hx: Any) -> None:

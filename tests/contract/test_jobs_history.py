@@ -204,7 +204,7 @@ async def test_a_group_is_muted_until_it_fails_again(hx: Any, driver: Driver, cl
     assert [each.muted for each in await inspector.error_groups(["gigs"])] == [None]
 
 
-async def test_only_known_groups_are_muted(hx: Any, raw: redis.Redis) -> None:
+async def test_mute_errors_and_unmute_errors_know_groups_that_are_noted(hx: Any, raw: redis.Redis) -> None:
     for n, odd in enumerate(("", "[]", "7", '"x"', "{}", "\xff")):
         raw.hset("asynq:{gigs}:x:errors", f"odd{n}", odd)
     for signature in ("none", *(f"odd{n}" for n in range(6))):

@@ -144,7 +144,7 @@ async def test_an_entry_is_run_now(hx: Any, raw: redis.Redis, clock: FixedClock)
     assert outcome.id.startswith("n@run-")
     task = decode_task(raw.hget(f"asynq:{{low}}:t:{outcome.id}", "msg"))
     assert (task.type, task.payload, task.retry, task.timeout) == ("report", b'{"day":1}', 3, 90)
-    (event,) = await hx.jobs.inspector.enqueue_events(entry_id("n"))
+    (event,) = (await hx.jobs.inspector.enqueue_events(entry_id("n"))).events
     assert (event.task_id, event.at) == (outcome.id, datetime.fromtimestamp(clock() / 1000, UTC))
     assert await hx.jobs.schedules.run("n") == Duplicate(outcome.id, "low")
     assert raw.smembers("asynq:queues") == {b"low"}

@@ -74,6 +74,10 @@ MORE = [
     *(Sample(door, ONE) for door in (Inspector.run, Inspector.archive, Inspector.delete)),
     Sample(Inspector.workflow, {"queue": "default", "step_id": "w:0"}),
     *(Sample(door, ONE) for door in (Inspector.put_back, Inspector.discard)),
+    *(
+        Sample(each, {"queue": "default", "signature": "a"})
+        for each in (Inspector.mute_errors, Inspector.unmute_errors)
+    ),
     Sample(Inspector.delete_queue, {"queue": "default"}),
     Sample(Schedules.add, ENTRY),
     Sample(BulkActs.plan, {"verb": "run", "query": "type:t"}),

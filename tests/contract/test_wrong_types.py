@@ -110,6 +110,7 @@ def run_jobs(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -
     for _ in range(2):
         driver.run(record.history([("default", measure)], clock.now_ms))
         driver.run(record.failures(Q, [record.FailureCount("s", kind, 1, ("a",))], clock.now_ms))
+    hx.jobs.inspector.mute_errors("default", "s")
     driver.run(maintain.mend(Q, clock.now_ms))
     clock.advance(timedelta(seconds=12))
     driver.run(maintain.forward(Q, clock.now_ms))
