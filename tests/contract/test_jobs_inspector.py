@@ -118,6 +118,13 @@ async def test_an_unknown_queue_is_not_found(hx: Any) -> None:
     assert await inspector.queues() == []
 
 
+async def test_a_name_that_no_queue_can_have_hides_no_other(hx: Any, raw: redis.Redis) -> None:
+    await hx.jobs.enqueue("t", queue="mail")
+    raw.sadd("asynq:queues", "", " ", "\u3000")
+    assert await hx.jobs.inspector.queues() == ["mail"]
+    assert [each.name for each in await hx.jobs.inspector.summaries()] == ["mail"]
+
+
 async def test_queues_are_listed_in_order(hx: Any) -> None:
     for name in ("low", "critical", "\u00e9"):
         await hx.jobs.enqueue("t", queue=name)

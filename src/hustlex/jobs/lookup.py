@@ -53,4 +53,6 @@ def scan_cursor(cursor: str) -> str:
 
 
 def _names(reply: Reply) -> list[str]:
-    return sorted(name.decode("utf-8", "replace") for name in reply)
+    """Without blank ones, which no queue can have, whoever wrote them."""
+    names = (name.decode("utf-8", "replace") for name in reply)
+    return sorted(name for name in names if name.strip())
