@@ -75,6 +75,7 @@ def run(signature: Signature, queue: InQueue, dry_run: DryRun = False, reveal: R
     url: Url = None, as_json: AsJson = False) -> None:  # fmt: skip
     """Run all that failed so and wait for another try or are archived: found and shown first, then done in steps.
 
+    Found are tasks of its type whose error has its class and the words of its last failure, wherever it was raised.
     Exit codes: 0; 4 there is no such group; 7 some tasks were left alone.
     Example: hustlex error run 6f0c2a9d4b7e1835 --queue mail --yes
     """
@@ -86,6 +87,7 @@ def archive(signature: Signature, queue: InQueue, dry_run: DryRun = False, revea
     url: Url = None, as_json: AsJson = False) -> None:  # fmt: skip
     """Archive all tasks that wait for another try after such a failure. Within an hour `bulk undo` puts them back.
 
+    Found as for `error run`.
     Exit codes: 0; 4 there is no such group; 7 some tasks were left alone.
     Example: hustlex error archive 6f0c2a9d4b7e1835 --queue mail --yes
     """
