@@ -438,6 +438,25 @@ async def test_an_answer_is_kept_as_everybody_reads_it(
     assert first.json() == again.json()
 
 
+async def test_an_answer_s_fields_may_be_gone_through_only_once(url: str, clock: FixedClock) -> None:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx:
+
+        async def bare(scope: Any, receive: Any, send: Any) -> None:
+            outcome = await hx.idempotency.begin("k1", Scope("u1", "POST", "/pay"))
+            assert isinstance(outcome, Started)
+            await attach(scope, hx, outcome)
+            fields = iter([(b"content-length", b"4"), (b"x-own", b"1")])
+            await send({"type": "http.response.start", "status": 200, "headers": fields})
+            await send({"type": "http.response.body", "body": b"paid"})
+
+        transport = httpx.ASGITransport(IdempotencyMiddleware(bare))
+        async with httpx.AsyncClient(transport=transport, base_url="http://hustlex.test") as client:
+            assert (await client.post("/pay")).headers == {"content-length": "4", "x-own": "1"}
+        kept = await hx.idempotency.begin("k1", Scope("u1", "POST", "/pay"))
+        assert isinstance(kept, Replay)
+        assert kept.response.body == b"paid"
+
+
 async def test_an_answer_without_headers_is_kept(url: str, clock: FixedClock) -> None:
     async with HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx:
 

@@ -82,8 +82,8 @@ class Exchange:
         if self._start is None and (self.settle is None or message["type"] != "http.response.start"):
             await send(message)
         elif self._start is None:
-            self._start = message
-            if not self._is_small(message):
+            self._start = {**message, "headers": [*message.get("headers", ())]}  # which may be gone through only once
+            if not self._is_small(self._start):
                 await self._let_go(send, whole=False)
         elif message["type"] != "http.response.body":
             await self._let_go(send, whole=False)
