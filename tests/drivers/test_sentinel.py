@@ -50,6 +50,15 @@ async def test_calls_go_where_the_sentinels_say_and_follow_a_promotion(
     assert caught.value.node == f"127.0.0.1:{watched_pair.port_of(primary)}"
 
 
+async def test_a_closed_driver_leaves_no_connection_at_a_sentinel(
+    kind: Callable[..., Any], watched_pair: SentinelSet
+) -> None:
+    street = Street(kind(watched_pair.url, timeout=PATIENCE))
+    assert await street.run(put("k", "1")) == b"OK"
+    await street.call("close")
+    await asyncio.to_thread(until, lambda: watched_pair.guests("hustlex") == 0)
+
+
 async def test_calls_wait_for_the_next_primary_though_their_deadline_is_shorter(
     kind: Callable[..., Any], watched_pair: SentinelSet
 ) -> None:

@@ -83,6 +83,14 @@ class SentinelSet:
     def _client(sentinel: EmbeddedServer) -> redis.Redis:
         return redis.Redis.from_url(sentinel.url, decode_responses=True, protocol=3)
 
+    def guests(self, name: str) -> int:
+        """Connections of this name, at all Sentinels."""
+        found = 0
+        for sentinel in self.sentinels:
+            with self._client(sentinel) as client:
+                found += sum(each["name"] == name for each in client.client_list())
+        return found
+
     def port_of(self, server: EmbeddedServer) -> int:
         """Where clients and the others reach it."""
         return server.port

@@ -77,15 +77,18 @@ def pools_of(address: Address) -> Pools:
     if address.kind == "cluster":
         return ClusterPools(address)
     if address.kind == "sentinel":
-        pool = redis_py.ServerPool(address.at("", 0), WatchedServer(address).resolve)
-        return OnePool(address.where, pool, watched=True, reads=address.replicas)
+        watched = WatchedServer(address)
+        pool = redis_py.ServerPool(address.at("", 0), watched.resolve)
+        return OnePool(address.where, pool, watched=watched, reads=address.replicas)
     return OnePool(address.where, redis_py.ServerPool(address.servers[0]))
 
 
 class OnePool:
     """One primary; watched: by Sentinels; reads: a replica, which nothing is written to."""
 
-    def __init__(self, title: str, pool: ServerPool, *, watched: bool = False, reads: bool = False) -> None:
+    def __init__(
+        self, title: str, pool: ServerPool, *, watched: WatchedServer | None = None, reads: bool = False
+    ) -> None:
         self.title = title
         self._reads = reads
         self._watched = watched
@@ -112,6 +115,8 @@ class OnePool:
 
     def close(self) -> None:
         self._route.pool.close()
+        if self._watched is not None:
+            self._watched.close()
 
 
 class WatchedServer:
@@ -143,6 +148,11 @@ class WatchedServer:
         if unknown and not failure:
             raise nameless(self._address.service)
         raise NotSent(f"no Sentinel could say where the server is: {failure}")
+
+    def close(self) -> None:
+        """Close the connections to Sentinels."""
+        for sentinel in self._sentinels:
+            sentinel.close()
 
 
 class ClusterPools:
