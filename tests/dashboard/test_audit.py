@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import re
@@ -97,6 +98,31 @@ async def test_what_was_done_is_told_as_done_when_its_end_cannot_be_written_down
     assert "The queue is paused" in ada.shown
     assert (await ada.press("run", queue="default", task="gone", back="/queues/default")).status_code == 404
     assert [row[3] for row in rows((await ada.open("/audit")).text)] == ["intent", "intent"]
+
+
+async def test_a_bulk_act_that_is_over_is_told_as_over_and_its_end_written_down_later(
+    hx: Any, person: Callable[..., Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hx.jobs.enqueue("gig:notify", process_in=HOUR)
+    ada, write, refused, told = person("act"), Audit.note, [True], asyncio.Event()
+
+    async def late(self: Audit, who: Any, phase: Any, verb: str, *rest: Any, **more: Any) -> str:
+        if verb == "bulk_run" and refused:
+            refused.pop()
+            raise Unavailable("the server is away")
+        answer = await write(self, who, phase, verb, *rest, **more)
+        if verb == "bulk_run":
+            told.set()
+        return answer
+
+    monkeypatch.setattr(Audit, "note", late)
+    await ada.open("/queues/default")
+    await ada.press("plan_bulk", do="run", query="state:scheduled", back="/bulk")
+    [bulk] = await hx.jobs.inspector.bulk.newest()
+    assert (await ada.press("start_bulk", bulk=bulk.id, typed="1", back="/bulk")).status_code == 200
+    async with asyncio.timeout(60):
+        await told.wait()
+    assert {"bulk_run", "start_bulk"} <= {row[1] for row in rows((await ada.open("/audit")).text)}
 
 
 async def test_entries_are_found_by_who_what_and_when(hx: Any, raw: redis.Redis, person: Callable[..., Person]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,14 @@ from hustlex.people.notes import FIELDS
 from tests.dashboard.conftest import Person
 
 ODD = ("~ff", "~c3~28", "~00", "~", "a" * 5000, "~f0~9f~92~b8", "%ff", "..%2f..", "~ed~a0~80")
-CURSORS = ("x", "-1", "99999999999999999999", *(sealed(odd) for odd in (0, None, {}, (), (1, "a"), ("a",), ([], {}))))
+NESTED = urlsafe_b64encode(b"\x91" * 2_900 + b"\x90").decode()
+CURSORS = (
+    "x",
+    "-1",
+    "99999999999999999999",
+    NESTED,
+    *(sealed(odd) for odd in (0, None, {}, (), (1, "a"), ("a",), ([], {}))),
+)
 PATHS = (
     *(f"/queues/{odd}" for odd in ODD),
     *(f"/tasks/{odd}/{odd}" for odd in ODD),

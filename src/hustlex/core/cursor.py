@@ -28,7 +28,7 @@ def opened(cursor: object, kind: type[T]) -> T | None:
         return None
     try:
         return msgspec.msgpack.decode(urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)), type=kind)
-    except (ValueError, msgspec.MsgspecError):
+    except (ValueError, msgspec.MsgspecError, RecursionError):
         raise strange() from None
 
 

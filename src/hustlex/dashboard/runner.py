@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hustlex.dashboard.audit import Audit
@@ -44,8 +45,10 @@ class BulkRunner:
         for _ in range(_STEPS_AT_ONCE):
             bulk = await self._step(request, bulk_id)
             if not bulk.moving:
-                await self._tell(request, bulk)
-                return
+                with suppress(Error):  # what is done is done: its end is written down as soon as it can be
+                    await self._tell(request, bulk)
+                    return
+                break
         if bulk_id not in self._tasks:
             task = self._tasks[bulk_id] = asyncio.get_running_loop().create_task(self._go(request, bulk_id))
             task.add_done_callback(lambda _: self._tasks.pop(bulk_id, None))
