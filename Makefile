@@ -28,10 +28,10 @@ visit: $(RUN) ## walk through that example, step by step (needs `make example NA
 test test-slow contracts: export PYTHONDONTWRITEBYTECODE =
 
 test: $(DEV) ## run every test on a real server
-	$(BIN)/pytest -n $(PROCESSES) --server $(SERVER) $(ARGS)
+	$(BIN)/pytest -n $(PROCESSES) --dist worksteal --server $(SERVER) $(ARGS)
 
 test-slow: $(DEV) ## run the tests that wait for Asynq's own minutes (needs Go, takes about 4 minutes)
-	$(BIN)/pytest -n $(PROCESSES) -m slow --server $(SERVER) $(ARGS)
+	$(BIN)/pytest -n logical -m slow --server $(SERVER) $(ARGS)
 
 # A file or two of each room, and the drivers.
 SOME := drivers aio_driver tracking answers otp tokens tokens_bounded ratelimit idempotency pins cache cache_tags events \
@@ -40,7 +40,7 @@ SOME := drivers aio_driver tracking answers otp tokens tokens_bounded ratelimit 
 CONTRACTS := $(if $(QUICK),$(SOME:%=tests/contract/test_%.py),tests/contract $(if $(filter cluster9,$(SERVER)),tests/dashboard))
 
 contracts: $(DEV) ## run the contract tests on SERVER (QUICK=1: some of each room; cluster9: the console's as well)
-	$(BIN)/pytest -n $(PROCESSES) -q $(CONTRACTS) --server $(SERVER)
+	$(BIN)/pytest -n $(PROCESSES) --dist worksteal -q $(CONTRACTS) --server $(SERVER)
 
 cluster: ## run the contract tests on a cluster of one node: it refuses a call whose keys are in several slots
 	$(MAKE) contracts SERVER=cluster9

@@ -18,10 +18,11 @@ import redis
 from hustlex.core.time import FixedClock
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.testing import patient
-from tests.support import processes, servers
+from tests.support import servers
 from tests.support.blocking import Blocking
 from tests.support.cpu import CpuTimes
 from tests.support.needs import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - hooks
+from tests.support.order import long_first
 from tests.support.proxy import Proxy
 
 # A busy machine is slow now and then: an example that took long is no failure.
@@ -39,7 +40,6 @@ _KEPT = ("HUSTLEX_TEST_SERVER", "HUSTLEX_SERVER_BINARY")
 def pytest_addoption(parser: pytest.Parser) -> None:
     chosen = os.environ.get("HUSTLEX_TEST_SERVER", "valkey9")
     parser.addoption("--server", choices=sorted(servers.KINDS), default=chosen, help="the real server to run on")
-    processes.add_option(parser)
     parser.addoption("--cpu", action="store_true", help="tell which tests take the processors' time")
 
 
@@ -47,7 +47,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """The desk's own settings must not decide what a test sees."""
     for name in [name for name in os.environ if name.startswith("HUSTLEX_") and name not in _KEPT]:
         del os.environ[name]
-    processes.register(config)
     if config.getoption("--cpu"):
         config.pluginmanager.register(CpuTimes(), "cpu-times")
     config.addinivalue_line("markers", "one_server: says something of one server that nobody else uses")
@@ -63,6 +62,12 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if (processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))) > 1:
+        items[:] = long_first(items, processes)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -28,7 +28,7 @@ from tests.support.blocking import Blocking
 from tests.support.otp import code_of, phone, sent
 from tests.support.replicas import ReplicaPair
 
-pytestmark = pytest.mark.one_server
+pytestmark = [pytest.mark.one_server, pytest.mark.xdist_group("durability")]
 PAY = Scope("u1", "POST", "/pay")
 OPTIONS: dict[str, Any] = {"secret": SECRET, "otp": OtpOptions(caps=None)}
 BLOCKS = itertools.count()

@@ -30,7 +30,7 @@ from tests.conftest import SECRET
 from tests.support.otp import code_of, sent
 from tests.support.replicas import ReplicaPair
 
-pytestmark = pytest.mark.one_server
+pytestmark = [pytest.mark.one_server, pytest.mark.xdist_group("durability_failover")]
 PAY = Scope("u1", "POST", "/pay")
 LIMIT = Limit("five", 5, timedelta(minutes=10))
 ASKING: dict[str, Any] = {

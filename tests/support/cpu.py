@@ -25,8 +25,7 @@ class CpuTimes:
         self._tests: Counter[str] = Counter()
         self._mark = 0.0
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self) -> None:
+    def pytest_runtest_logstart(self) -> None:
         self._mark = spent_s()
 
     @pytest.hookimpl(wrapper=True)

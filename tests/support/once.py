@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support import processes
-
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """The file of this name that ``make(path)`` writes, last of all it does."""
     base = factory.getbasetemp()
-    folder = base if processes.number is None else base.parent
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     path = folder / name
     with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

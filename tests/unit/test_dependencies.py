@@ -114,6 +114,7 @@ NOT_IMPORTED = {
     "mypy": "run by make check, and by the test of what users' programs are typed as",
     "pytest-randomly": "a plugin of pytest",
     "pytest-timeout": "a plugin of pytest",
+    "pytest-xdist": "a plugin of pytest",
     "python-multipart": "what Starlette reads forms with",
     "structlog": "a guide's recipe, run as its reader would",
     "taskiq-redis": "as fastapi-users",

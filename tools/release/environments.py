@@ -83,7 +83,7 @@ class Environment:
         text = (ROOT / "pyproject.toml").read_text("utf-8").replace('pythonpath = ["src", "."]', 'pythonpath = ["."]')
         (copy / "pyproject.toml").write_text(text, "utf-8")
         ran = subprocess.run(
-            [str(self.python), "-m", "pytest", "-q", "-n", "2", *TESTED],
+            [str(self.python), "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", *TESTED],
             cwd=copy, env=_bare(), capture_output=True, text=True, check=False,
         )  # fmt: skip
         print(ran.stdout[-3000:] if ran.returncode else ran.stdout.strip().splitlines()[-1])
