@@ -18,6 +18,7 @@ from hustlex.errors import ConfigurationError, Misuse
 __all__ = ["Keyring", "Secrets", "Settings", "load_settings"]
 
 _WHERE = "see docs/reference/settings.md"
+_SHORTEST_SHARED = 16
 RESERVED = r"^reserved:[1-9][0-9]{0,3}$"
 Weight = Annotated[int, Field(strict=True, ge=1, le=1000)]
 
@@ -57,6 +58,11 @@ class Settings(BaseSettings):
         {"critical": 6, "default": 3, "low": 1},
         min_length=1,
         description='Queue names and weights, as JSON; `"reserved:6"` in place of a weight keeps 6 slots for a queue.',
+    )
+    console_proxy_secret: SecretStr | None = Field(
+        None,
+        description="What a proxy in front of `hustlex dashboard --behind` sends in X-Proxy-Secret; "
+        "16 visible characters or more.",
     )
     concurrency: int = Field(100, ge=1, le=10_000, description="Jobs running at once in one worker process.")
     processes: int = Field(
@@ -139,16 +145,15 @@ def _variable(name: str) -> str:
 
 
 def _judge_prefix(prefix: str) -> None:
-    try:
-        check.text(_variable("prefix"), prefix, blank=True)
-    except Misuse as error:
-        raise ConfigurationError(error.message, hint=error.hint) from None
+    _fitting(lambda: check.text(_variable("prefix"), prefix, blank=True))
     if "{" in prefix or "}" in prefix:
         raise ConfigurationError(f"{_variable('prefix')} holds a brace", hint="braces choose a cluster's slot")
 
 
 def _judge_secrets(settings: Settings) -> None:
     """Each by itself, so that an error can name its variable; then all together, as a front takes them."""
+    if (proxys := settings.console_proxy_secret) is not None:
+        _fitting(lambda: check.secret(_variable("console_proxy_secret"), proxys.get_secret_value(), _SHORTEST_SHARED))
     given = settings.secrets()
     for name in ("secret", "old_secrets", "reference_secret"):
         value = given[name]
@@ -158,6 +163,13 @@ def _judge_secrets(settings: Settings) -> None:
     secret, old, reference = given["secret"], given["old_secrets"], given["reference_secret"]
     if secret is not None:
         _naming("old_secrets", lambda: Keyring(secret, old=old, reference=reference))
+
+
+def _fitting(judge: Callable[[], object]) -> None:
+    try:
+        judge()
+    except Misuse as error:
+        raise ConfigurationError(error.message, hint=error.hint) from None
 
 
 def _naming(name: str, judge: Callable[[], object]) -> None:

@@ -19,6 +19,7 @@ RUBBISH = {
     "SECRET": ["short-one", "0" * 32, "ab" * 40, "changeme" * 5, "your-secret-key-goes-here-for-now", " " * 40],
     "OLD_SECRETS": ["x", "{}", '["short-one"]', "[1]", f'["{"a1b2c3d4" * 5}"]'],
     "REFERENCE_SECRET": ["short-one"],
+    "CONSOLE_PROXY_SECRET": ["", "short-one", "0" * 32, "changeme" * 5, " " * 40],
     "PREFIX": ["{app}:", "a\x1bb", "x" * 9999, os.fsdecode(b"app\xff:")],
     "ENV": ["prod", "Production", ""],
     "QUEUES": [

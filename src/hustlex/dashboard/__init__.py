@@ -3,9 +3,9 @@
 ``app.mount("/ops", Dashboard(hx, access=who_may))``, or ``hustlex dashboard`` by itself.
 
 How a request flows: ``app`` composes the parts and answers; ``guard`` refuses strange hosts and forged forms and writes
-the headers; ``grants`` and ``signin`` say who asks; ``routes`` names the page, which is asked with a ``request``;
-``pages/`` has one file for each page, which reads through the rooms' inspectors (``hustlex.people`` for
-one person); ``acts`` does what buttons say, and
+the headers; ``operators``, ``signin`` and ``proxy`` say who asks; ``routes`` names the page, which is
+asked with a ``request``; ``pages/`` has one file for each page, which reads through the rooms' inspectors
+(``hustlex.people`` for one person); ``acts`` does what buttons say, and
 ``audit`` writes it down; ``core.redact`` sees each value before ``render`` does (``words`` and ``charts`` are how
 numbers look); ``live`` renders open pages anew for all who look.
 """
@@ -17,6 +17,18 @@ require("hustlex.dashboard", "dashboard", "starlette", "jinja2")
 from hustlex.core.redact import Formatter, Redacted, Redactor, What
 from hustlex.dashboard.app import Dashboard
 from hustlex.dashboard.operators import Access, Level, Operator
+from hustlex.dashboard.proxy import BehindProxy
 from hustlex.people.resend import Resend
 
-__all__ = ["Access", "Dashboard", "Formatter", "Level", "Operator", "Redacted", "Redactor", "Resend", "What"]
+__all__ = [
+    "Access",
+    "BehindProxy",
+    "Dashboard",
+    "Formatter",
+    "Level",
+    "Operator",
+    "Redacted",
+    "Redactor",
+    "Resend",
+    "What",
+]

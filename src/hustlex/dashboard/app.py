@@ -23,7 +23,7 @@ from hustlex.dashboard.acts import ACTS, Act, target_of
 from hustlex.dashboard.audit import Audit
 from hustlex.dashboard.export import audit_csv, csv_of
 from hustlex.dashboard.guard import NONCE, RequestGuard, form_of, is_own_form
-from hustlex.dashboard.live import LiveHub
+from hustlex.dashboard.live import LIFE_S, RECHECK_S, LiveHub
 from hustlex.dashboard.names import path_and_query, with_query
 from hustlex.dashboard.operators import Access, Operator, as_operator
 from hustlex.dashboard.pages.audit import wanted
@@ -100,6 +100,8 @@ class Dashboard:
         self._tails, self._patrol = Tails(), Patrol(front)
         self._renderer = Renderer(title, production=in_production())
         self._hub = LiveHub()
+        # A proxy's headers say the same whenever they are judged again: a page asks anew, through the proxy.
+        self._stream_life_s = LIFE_S if self._signin else RECHECK_S
         routes = [
             Route("/static/{name}", self._asset),
             Route("/live", self._live),
@@ -186,7 +188,7 @@ class Dashboard:
         key = (route.pattern, tuple(sorted(params.items())), tuple(sorted(query.items())), asked.operator, asked.root)
         stream = self._hub.stream(
             key, partial(self._fragment, route, asked), route.tick_s, partial(self._still, request, asked.operator),
-            (asked.operator, request.query_params.get("browser", "")[:_BROWSER]),
+            (asked.operator, request.query_params.get("browser", "")[:_BROWSER]), life_s=self._stream_life_s,
         )  # fmt: skip
         return StreamingResponse(stream, 200, {"X-Accel-Buffering": "no"}, "text/event-stream")
 

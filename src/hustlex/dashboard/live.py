@@ -17,13 +17,14 @@ _MOST_TOPICS = 50
 _MOST_OF_ONE = 4
 """Streams of one browser: it opens six connections to a host, and pages need the others."""
 _HEARTBEAT_S = 15.0
-_LIFE_S = 45 * 60
+LIFE_S = 45 * 60.0
+"""Of a stream, about, where its request can be judged again."""
 _RETRY_MS = 3000
 _log = logger("hustlex.dashboard")
 
 Render = Callable[[], Awaitable[str]]
 StillMay = Callable[[], Awaitable[bool]]
-_RECHECK_S = 60.0
+RECHECK_S = 60.0
 
 
 class Topic:
@@ -108,12 +109,19 @@ class LiveHub:
         return self._streams >= _MOST_STREAMS
 
     async def stream(
-        self, key: Any, render: Render, tick_s: float, still_may: StillMay, browser: Any = None
+        self,
+        key: Any,
+        render: Render,
+        tick_s: float,
+        still_may: StillMay,
+        browser: Any = None,
+        *,
+        life_s: float = LIFE_S,
     ) -> AsyncIterator[bytes]:
         """Server-sent events: ``main`` with the page's inner HTML when it changed, ``trouble`` with a sentence.
 
-        Ends after about 45 minutes, within a minute when the person may look no longer, and at once, with
-        ``elsewhere``, when the same browser opened four others since.
+        Ends after about ``life_s`` seconds, with ``again``, for a page to open another; within a minute when the person
+        may look no longer; and at once, with ``elsewhere``, when the same browser opened four others since.
         """
         topic = self._topics.get(key)
         if topic is None:
@@ -124,7 +132,7 @@ class LiveHub:
         stream = self._begin(topic, browser)
         try:
             yield f"retry: {_RETRY_MS}\n\n".encode()
-            async for event in _events(stream, still_may):
+            async for event in _events(stream, still_may, life_s):
                 yield event
         finally:
             self._end(stream, browser)
@@ -148,12 +156,13 @@ class LiveHub:
             del self._of[browser]
 
 
-async def _events(stream: Stream, still_may: StillMay) -> AsyncIterator[bytes]:
+async def _events(stream: Stream, still_may: StillMay, life_s: float) -> AsyncIterator[bytes]:
     topic = stream.topic
-    end = time.monotonic() + _LIFE_S * random.uniform(0.8, 1.2)
+    end = time.monotonic() + life_s * random.uniform(0.8, 1.2)
     asked, seen = time.monotonic(), topic.version
     while time.monotonic() < end:
-        changed = not stream.displaced and await topic.change(seen, _HEARTBEAT_S)
+        left = min(_HEARTBEAT_S, end - time.monotonic())
+        changed = not stream.displaced and await topic.change(seen, left)
         if stream.displaced:
             yield _event("elsewhere", "live in another tab")
             return
@@ -164,11 +173,12 @@ async def _events(stream: Stream, still_may: StillMay) -> AsyncIterator[bytes]:
         else:
             yield _event("main", topic.latest)
         seen = topic.version
-        if time.monotonic() - asked > _RECHECK_S:
+        if time.monotonic() - asked > RECHECK_S:
             asked = time.monotonic()
             if not await still_may():
                 yield _event("bye", "you may not look at this any longer")
                 return
+    yield _event("again", "")
 
 
 def _event(name: str, data: str) -> bytes:

@@ -131,6 +131,7 @@
     source.addEventListener("main", (event) => { say("live", true); busy() ? offer(event.data) : show(event.data); });
     source.addEventListener("trouble", (event) => say(event.data, false));
     source.addEventListener("bye", (event) => { close(); say(event.data, false); });
+    source.addEventListener("again", () => { close(); open(); });
     source.addEventListener("elsewhere", (event) => { close(); giveWay(event.data); });
     source.addEventListener("error", () => {
       close();
