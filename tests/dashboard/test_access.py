@@ -92,18 +92,18 @@ async def test_signing_in_and_out_is_written_down(hx: Any) -> None:
 
 
 async def test_who_leaves_is_signed_out_whatever_the_audit_takes(hx: Any, raw: redis.Redis) -> None:
-    console, fresh = Dashboard(hx), Dashboard(hx)
+    console, fresh, kept = Dashboard(hx), Dashboard(hx), f"{audit_key(hx.prefix)}:kept"
     for leaving, written in ((fresh, True), (console, False)):
         ada = Person(console)
         await ada.post("/enter", token=await console.sign_in_token(Operator("read", "ada")))
         elsewhere = Person(leaving)
         elsewhere.client.cookies = ada.client.cookies
         if not written:
-            raw.rename(audit_key(hx.prefix), "kept")
+            raw.rename(audit_key(hx.prefix), kept)
             raw.set(audit_key(hx.prefix), "no stream")
         await elsewhere.post("/leave")
         assert (await elsewhere.open("/")).status_code == 303
-        newest = raw.xrevrange(audit_key(hx.prefix) if written else "kept", count=1)
+        newest = raw.xrevrange(audit_key(hx.prefix) if written else kept, count=1)
         assert (newest[0][1][b"verb"] == b"sign out") == written
 
 

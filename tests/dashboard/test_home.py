@@ -205,7 +205,8 @@ async def test_when_much_was_done_all_is_asked_anew(hx: Any, raw: redis.Redis, p
     await slowed(raw)
     ada = person("act")
     assert "are slowed down" in await home(ada)
-    raw.delete("otp:{pfx:2348031}:cap", "otp:{pfx:23480}:cap")
+    for scope in ("2348031", "23480"):
+        raw.delete(f"otp:{{pfx:{scope}}}:cap")
     await hx.jobs.enqueue("a:b")
     await ada.open("/people")
     for _ in range(20):
