@@ -196,7 +196,7 @@ async def test_delete_queue_with_many_groups_looks_at_some_at_a_time(hx: Any, ra
     before = raw.info("commandstats")["cmdstat_zcard"]["calls"] if "cmdstat_zcard" in raw.info("commandstats") else 0
     await hx.jobs.inspector.delete_queue("low", force=True)
     assert raw.info("commandstats")["cmdstat_zcard"]["calls"] - before < 3 * 3_000
-    assert raw.keys("asynq:{low}:*g*") == []
+    assert raw.keys("asynq:{low}:g*") + raw.keys("asynq:{low}:x:grouped*") == []
 
 
 async def test_delete_queue_is_refused_while_tasks_are_active(
