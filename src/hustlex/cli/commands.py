@@ -26,8 +26,9 @@ _NOUNS = {
     "worker": ["fleet:worker"],
     "queue": ["queue:queue"],
     "task": [
-        *("task:task", *(f"task_acts:{verb}" for verb in ("run", "archive", "rm", "cancel"))),
-        *("task_more:reschedule", "task_more:clone", "follow:follow"),
+        "task:task",
+        *(f"task_acts:{verb}" for verb in ("run", "archive", "rm", "cancel", "reschedule", "clone")),
+        "follow:follow",
     ],
     "group": ["groups:group"],
     "quarantine": ["quarantine:quarantine"],
