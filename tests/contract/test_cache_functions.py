@@ -16,12 +16,22 @@ import pytest
 
 from hustlex.app import HustleX
 from hustlex.errors import Misuse
+from hustlex.sync import HustleX as BlockingHustleX
 from tests.conftest import PATIENCE
 from tests.contract.test_cache import PATIENT, QUARTER, every_key_ends
 
 __all__ = ["every_key_ends"]
 
 T = TypeVar("T")
+asked: list[Any] = []
+answer: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked() -> None:
+    """What the functions below use is the module's: of a function around them it would want a template."""
+    asked.clear()
+    answer.clear()
 
 
 class Kind(enum.Enum):
@@ -62,12 +72,12 @@ VALUES: list[tuple[Any, Any]] = [
 @pytest.mark.parametrize(("kind", "value"), VALUES, ids=lambda part: getattr(part, "__name__", ""))
 async def test_what_a_function_returns_comes_back_as_it_was(hx: Any, kind: Any, value: Any) -> None:
     cache = hx.cache("v", kind, ttl=QUARTER, timeout=PATIENT)
-    asked = []
+    answer.append(value)
 
     @cache.cached()
     async def load(what: Any) -> Any:
         asked.append(what)
-        return value
+        return answer[0]
 
     for _ in range(3):
         found = await load("x")
@@ -78,7 +88,6 @@ async def test_what_a_function_returns_comes_back_as_it_was(hx: Any, kind: Any, 
 
 async def test_equal_calls_are_one_and_others_are_others(hx: Any) -> None:
     cache = hx.cache("v", int, ttl=QUARTER, timeout=PATIENT)
-    asked = []
 
     @cache.cached()
     async def load(a: Any, b: Any = 2, *, c: Any = None) -> int:
@@ -126,7 +135,6 @@ async def test_a_method_names_what_counts(url: str) -> None:
 
 async def _methods(hx: HustleX) -> None:
     cache = hx.cache("v", int, ttl=QUARTER, timeout=PATIENT)
-    asked = []
 
     class Shop:
         @cache.cached("v:{gig}", tags=["gig:{gig}"])
@@ -143,7 +151,6 @@ async def _methods(hx: HustleX) -> None:
 
 async def test_a_partial_is_a_function_too(hx: Any) -> None:
     cache = hx.cache("v", int, ttl=QUARTER, timeout=PATIENT)
-    asked = []
 
     async def add(a: int, b: int) -> int:
         asked.append(a)
@@ -152,3 +159,104 @@ async def test_a_partial_is_a_function_too(hx: Any) -> None:
     more = cache.cached("v:sum:{a}:{b}")(functools.partial(add, b=1))
     assert [await more(5), await more(5), await more(5, b=2)] == [6, 6, 7]
     assert asked == [5, 5]
+
+
+async def _plus(a: int, b: int) -> int:
+    return a + b
+
+
+async def test_what_a_partial_holds_is_in_its_key(url: str) -> None:
+    async with HustleX(url, timeout=PATIENCE) as hx:
+        cache = hx.cache("v", int, ttl=QUARTER, timeout=PATIENT)
+        five = cache.cached()(functools.partial(_plus, 5, b=1))
+        six = cache.cached()(functools.partial(_plus, 6, b=1))
+        assert [await five(), await five(b=2), await six(), await five()] == [6, 7, 7, 6]
+
+
+class Times:
+    """Its methods, and it, depend on more than their arguments."""
+
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+    async def times(self, n: int) -> int:
+        return self.factor * n
+
+    async def __call__(self, n: int) -> int:
+        return self.factor * n
+
+    @classmethod
+    async def plain(cls, n: int) -> int:
+        return n
+
+
+def _closure(factor: int) -> Any:
+    async def times(n: int) -> int:
+        return factor * n
+
+    return times
+
+
+def _decorated(function: Any) -> Any:
+    async def around(n: int) -> Any:
+        return await function(n)
+
+    return around
+
+
+STATEFUL = {
+    "decorated without wraps": lambda: _decorated(Times(2).times),
+    "closure": lambda: _closure(2),
+    "closure in a partial": lambda: functools.partial(_closure(2), n=1),
+    "bound method": lambda: Times(2).times,
+    "class method": lambda: Times.plain,
+    "object": lambda: Times(2),
+}
+
+
+@pytest.mark.parametrize("kind", STATEFUL)
+async def test_what_depends_on_more_than_its_arguments_wants_a_template(url: str, kind: str) -> None:
+    async with HustleX(url, timeout=PATIENCE) as hx:
+        cache = hx.cache("v", int, ttl=QUARTER, timeout=PATIENT)
+        with pytest.raises(Misuse, match="needs a key template"):
+            cache.cached()(STATEFUL[kind]())
+        assert await cache.cached("v:{n}")(STATEFUL[kind]())(n=5) in (5, 10)
+
+
+def test_a_lambda_wants_a_template(url: str) -> None:
+    with BlockingHustleX(url, timeout=PATIENCE) as hx:
+        cache = hx.cache("v", int, ttl=QUARTER, timeout=PATIENT)
+        with pytest.raises(Misuse, match="a lambda needs a key template"):
+            cache.cached()(lambda n: n)
+        assert cache.cached("v:{n}")(lambda n: n)(5) == 5
+
+
+async def test_a_function_may_call_itself(url: str) -> None:
+    async with HustleX(url, timeout=PATIENCE) as hx:
+        cache = hx.cache("v", int, ttl=QUARTER, timeout=PATIENT)
+
+        @cache.cached()
+        async def load(n: int) -> int:
+            return 1 if n < 2 else n * await load(n - 1)
+
+        assert await load(3) == 6
+
+
+async def test_two_functions_have_no_template_in_common(hx: Any) -> None:
+    cache = hx.cache("v", int, ttl=QUARTER, timeout=PATIENT)
+
+    @cache.cached("v:{gig}")
+    async def price(gig: int) -> int:
+        return gig
+
+    with pytest.raises(Misuse, match=r"weight would be served what .*price computed"):
+
+        @cache.cached("v:{it}")
+        async def weight(it: int) -> int:
+            return 2 * it
+
+    @cache.cached("v:{gig}")
+    async def price(gig: int) -> int:  # noqa: F811 - defined anew, as in each request
+        return gig
+
+    assert await price(1) == 1

@@ -119,9 +119,9 @@ def _uncoloured(arg: Any) -> Any:
         return arg
     loop = asyncio.get_running_loop()
 
-    @functools.wraps(arg)
-    def call(*args: Any, **options: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(arg(*args, **options), loop).result(60)
+    @functools.wraps(arg)  # with defaults, not a closure: what is cached by its arguments must not be one
+    def call(*args: Any, _arg: Any = arg, _loop: Any = loop, **options: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(_arg(*args, **options), _loop).result(60)
 
     # inspect.iscoroutinefunction must see a plain function
     del call.__wrapped__

@@ -284,9 +284,10 @@ class Cache(Generic[V]):
         """Decorate a function: ``@users.cached("user:{user_id}", tags=["org:{org_id}"])``.
 
         template: the cache's name, then parts with at most one ``{parameter}`` each; ``self`` is in the key only if
-        named. None: all arguments, by a digest of their values; such keys cannot be told by looking at them. tags: the
-        same kind of templates, without the cache's name. Raises Misuse, while decorating, for a name that is not a
-        parameter.
+        named. None: all arguments, by a digest of their values; such keys cannot be told by looking at them, and what
+        else the function uses, as ``self`` or variables of a function around it, wants a template. tags: the same kind
+        of templates, without the cache's name. Raises Misuse, while decorating, for a name that is not a parameter, and
+        for the template of another function.
         """
         named = None if template is None else check.text("template", template)
         wanted = [check.text("a tag", tag) for tag in check.several("tags", tags)]
@@ -313,8 +314,7 @@ class Decorator(Generic[V]):
     def __call__(self, function: Callable[P, Awaitable[Any]]) -> CachedFunction[P, Any]:
         """The function with a cache in front of it."""
         plan, inner = self._cache._plan, checked(function)
-        key = CallKey(plan.name, inner) if self._template is None else KeyTemplate(self._template, plan.name, inner)
-        tags = TagTemplate(self._tags, inner) if self._tags else None
+        key, tags = plan.keyed(self._template, inner), TagTemplate(self._tags, inner) if self._tags else None
         return CachedFunction(self._cache, key, function, self._ttl_ms, tags)
 
 

@@ -21,6 +21,7 @@ from hustlex.cache.near import NearCopy, NearShelf, NearWatch
 from hustlex.cache.policy import CachePolicy, checked_ms
 from hustlex.cache.pressure import MemoryPressure
 from hustlex.cache.tally import FleetTally
+from hustlex.cache.template import CallKey, KeyTemplate, name_of
 from hustlex.cache.types import EntryKey, Key
 from hustlex.core.op import LARGE
 from hustlex.core.time import Clock, server_clock
@@ -109,6 +110,7 @@ class CachePlan(Generic[V]):
         self.short = bool(self.fixed_tags) and not self.timed
         """Whether a read may try the short way; see ``shortcut``. One without tags carries the report itself."""
         self._templates: dict[str, CachePlan[V]] = {}
+        self._functions: dict[str, str] = {}
         self._rests: dict[str, float] = {}
         self._large_until = float("-inf")
         self._entries: dict[str | int, EntryKey] = {}
@@ -122,6 +124,19 @@ class CachePlan(Generic[V]):
             found = self._templates[text] = copy(self)
             found.counts = self.counts.of_template(text)
         return found
+
+    def keyed(self, template: str | None, function: Callable[..., Any]) -> KeyTemplate | CallKey:
+        """What makes the keys of a function's calls. Raises Misuse when they are those of another function."""
+        if template is None:
+            return CallKey(self.name, function)
+        key, name = KeyTemplate(template, self.name, function), name_of(function)
+        owner = self._functions.setdefault(key.shape, name)
+        if owner != name:
+            raise Misuse(
+                f"{name} would be served what {owner} computed: their key templates are one",
+                hint=f"give each a template of its own, as {self.name}:by-name:{{name}}",
+            )
+        return key
 
     def entry(self, key: Key) -> EntryKey:
         """The Redis key. Raises Misuse for an unusable part, or for another cache's EntryKey."""

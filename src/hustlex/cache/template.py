@@ -6,9 +6,11 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import functools
 import hashlib
 import inspect
 import re
+import types
 import typing
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -95,6 +97,8 @@ class KeyTemplate(Template):
             )
         super().__init__(template, function)
         self.text = template
+        self.shape = ":".join(f"{before}{{}}{after}" if field else before for before, field, after in self._parts)
+        """The template whatever its parameters are called: functions with one shape have one set of keys."""
 
 
 class TagTemplate:
@@ -113,22 +117,52 @@ class TagTemplate:
 class CallKey:
     """Keys of a function without a template: its name, and a digest of its arguments.
 
-    Arguments in another order, or left at their defaults, make the same key. Raises Misuse for methods: what of
-    ``self`` counts, only a template can say.
+    Arguments in another order, or left at their defaults, make the same key; what a partial holds counts too. Raises
+    Misuse for what depends on more than its arguments: two such functions would serve each other's values.
     """
 
     def __init__(self, cache_name: str, function: Callable[..., Any]) -> None:
         self._signature = inspect.signature(function)
-        if next(iter(self._signature.parameters), "") in ("self", "cls"):
-            raise Misuse("a method needs a key template", hint="name what counts, as user:{self.id} cannot: user:{id}")
-        inner = inspect.unwrap(getattr(function, "func", function))
-        named = f"{getattr(inner, '__module__', '')}.{getattr(inner, '__qualname__', type(inner).__name__)}"
-        self._start = self.text = f"{cache_name}:fn:{keys.component(named)}"
+        self._held = function.args if isinstance(function, functools.partial) else ()
+        _refuse_state(_inner(function), next(iter(self._signature.parameters), ""))
+        self._start = self.text = f"{cache_name}:fn:{keys.component(name_of(function))}"
 
     def logical(self, args: tuple[Any, ...], options: Mapping[str, Any]) -> str:
         """Raises TypeError as the call itself would, Misuse for values that have no one spelling."""
         values = bound(self._signature, args, options)
-        return f"{self._start}:{spelled(values)}"
+        return f"{self._start}:{spelled(values | {'*': self._held} if self._held else values)}"
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Where a function was written, whatever is around it."""
+    inner = _inner(function)
+    return f"{getattr(inner, '__module__', '')}.{getattr(inner, '__qualname__', type(inner).__name__)}"
+
+
+def _inner(function: Callable[..., Any]) -> Any:
+    return inspect.unwrap(getattr(function, "func", function))
+
+
+def _refuse_state(inner: Any, first: str) -> None:
+    if first in ("self", "cls") or not isinstance(inner, types.FunctionType):
+        raise Misuse("a method needs a key template", hint="name what counts, as user:{self.id} cannot: user:{id}")
+    if inner.__name__ == "<lambda>":
+        raise Misuse("a lambda needs a key template", hint="all lambdas of a module have one name; write user:{id}")
+    for name, cell in zip(inner.__code__.co_freevars, inner.__closure__ or (), strict=True):
+        if _is_bound(cell):
+            raise Misuse(
+                f"{inner.__name__} needs a key template: it uses {name!r} of the function around it",
+                hint="name what counts, as user:{id}, or make it a parameter",
+            )
+
+
+def _is_bound(cell: types.CellType) -> bool:
+    """Whether a variable of the function around has a value: a function's own name has none while it is decorated."""
+    try:
+        cell.cell_contents  # noqa: B018 - it raises
+    except ValueError:
+        return False
+    return True
 
 
 def bound(signature: inspect.Signature, args: tuple[Any, ...], options: Mapping[str, Any]) -> dict[str, Any]:
