@@ -35,7 +35,6 @@ FATES: dict[str, tuple[Job, str]] = {  # and the state it ends in
     "too long": (Job("slow:x", b"30000", {"timeout": timedelta(seconds=1)}), "retry"),
     "too long and deaf": (Job("deaf:x", b"2500", {"timeout": timedelta(seconds=1)}), "retry"),
     "too long for good": (Job("slow:x", b"30000", {"timeout": timedelta(seconds=1), "max_retry": 0}), "archived"),
-    "too late": (Job("ok:x", b"x", {"deadline": datetime(2020, 1, 1, tzinfo=UTC)}), "retry"),
 }
 TEXTS = {  # of the library, and ours where it differs
     "failed": ("failed as told", "ValueError: failed as told"),
@@ -44,7 +43,6 @@ TEXTS = {  # of the library, and ours where it differs
     "panic": ("panic error cause by: panic [serve.go]: all is lost", "RuntimeError: all is lost"),
     "too long": ("context deadline exceeded",) * 2,
     "too long and deaf": ("context deadline exceeded",) * 2,
-    "too late": ("context deadline exceeded",) * 2,
 }
 
 
@@ -69,6 +67,15 @@ async def test_what_our_worker_does_not_know_it_leaves_unchanged_to_one_that_doe
     await until(lambda: state(raw, "t") == "scheduled")
     message = decode_task(raw.hget(P + "t:t", "msg"))
     assert (message.retried, message.error_msg, message.last_failed_at) == (0, "", 0)
+
+
+async def test_past_its_deadline_a_task_is_archived(go: GoClient, launch: Launch, raw: redis.Redis) -> None:
+    """Go's worker retries it 25 times, though no attempt can start any more."""
+    go.enqueue("ok:x", b"x", task_id="t", deadline=datetime(2020, 1, 1, tzinfo=UTC))
+    launch("py")
+    await until(lambda: state(raw, "t") == "archived")
+    message = decode_task(raw.hget(P + "t:t", "msg"))
+    assert (message.retried, message.error_msg) == (0, "context deadline exceeded")
 
 
 @pytest.mark.parametrize("name", FATES)

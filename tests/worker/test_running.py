@@ -353,10 +353,25 @@ async def test_an_attempt_past_its_deadline_never_starts(start: Start, tasks: Ta
     async def late() -> None:
         raise AssertionError("must not run")
 
-    put(raw, message("l1", type="late", timeout=0, deadline=1_700_000_000))
+    put(raw, message("l1", type="late", timeout=0, deadline=1_700_000_000, retry=25))
     await start()
-    await until(lambda: state(raw, "l1") == "retry")
+    await until(lambda: state(raw, "l1") == "archived")  # nor could any attempt after it
     assert stored(raw, "l1").error_msg == "context deadline exceeded"
+
+
+@pytest.mark.parametrize("ahead_s", [60, 3600])
+async def test_a_failure_is_retried_while_an_attempt_can_start_before_the_deadline(
+    start: Start, tasks: Tasks, raw: redis.Redis, ahead_s: int
+) -> None:
+    @tasks.task("fails", retry_delay=timedelta(minutes=5))
+    async def fails() -> None:
+        raise ValueError("told")
+
+    put(raw, message("f1", type="fails", timeout=0, deadline=raw.time()[0] + ahead_s, retry=25))
+    await start()
+    await until(lambda: state(raw, "f1") in ("retry", "archived"))
+    assert state(raw, "f1") == ("archived" if ahead_s < 300 else "retry")
+    assert stored(raw, "f1").error_msg == "ValueError: told"
 
 
 async def test_a_handler_that_will_not_stop_is_settled_without_it(

@@ -32,7 +32,8 @@ class Options(TypedDict, total=False):
     """Of one attempt, 0 (none) or at least 1 second, cut to whole seconds; 30 minutes by default, unless a deadline
     is given."""
     deadline: datetime
-    """No attempt runs past this moment, cut to the second; none by default."""
+    """No attempt runs past this moment, cut to the second, and a failed one that could not start again before it is the
+    last; none by default."""
     unique_for: timedelta
     """Until the task succeeds, or this long, no second task of the same queue, type and payload is accepted; at
     least 1 second, cut to whole seconds; off by default. While the task is scheduled the lock covers the wait as

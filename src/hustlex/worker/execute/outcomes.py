@@ -113,25 +113,30 @@ class OutcomePolicy(msgspec.Struct, frozen=True):
         return True
 
     def judge(self, job: LeasedTask, error: Exception, clock: WorkerClock) -> Ack:
-        """Archive or retry."""
+        """Archive or retry. What could not start again before its deadline is not retried."""
         message = job.message
         changed = msgspec.structs.replace(message, error_msg=text_of(error), last_failed_at=clock.now_ms() // 1000)
         if message.retried >= message.retry or _hopeless(error):
-            if not isinstance(error, Revoked):
-                self.failures.note(job, error)
-            attempt_ended(job, error, journal.CANCELED if isinstance(error, Revoked) else journal.ARCHIVED)
-            return Ack(job, finish.archive, (job.id, job.holder, encode_task(changed)))
+            return self._archive(job, changed, error)
         rules = self._rules(message.type)
+        rule = self.retry_delay if rules.retry_delay is None else rules.retry_delay
+        asked = found(error, Retry)
+        wait_ms = _delay_ms(rule if asked is None else asked.in_, message.retried, error)
+        if 0 < message.deadline * 1000 <= clock.now_ms() + wait_ms:
+            return self._archive(job, changed, error)
         counts = is_or_follows(error, Retry) or _counts(rules.is_failure or self.is_failure, error)
         if counts:
             self.failures.note(job, error)
             changed = msgspec.structs.replace(changed, retried=message.retried + 1)
-        rule = self.retry_delay if rules.retry_delay is None else rules.retry_delay
-        asked = found(error, Retry)
-        wait_ms = _delay_ms(rule if asked is None else asked.in_, message.retried, error)
         attempt_ended(job, error, journal.RETRY if counts else journal.UNCOUNTED, next_ms=wait_ms)
         row = (job.id, job.holder, wait_ms, encode_task(changed), int(counts))
         return Ack(job, finish.retry, row)
+
+    def _archive(self, job: LeasedTask, changed: TaskMessage, error: Exception) -> Ack:
+        if not isinstance(error, Revoked):
+            self.failures.note(job, error)
+        attempt_ended(job, error, journal.CANCELED if isinstance(error, Revoked) else journal.ARCHIVED)
+        return Ack(job, finish.archive, (job.id, job.holder, encode_task(changed)))
 
     def most_crashes(self, task_type: str) -> int:
         """How many workers may die with a task of this type; 0 = any number."""
