@@ -242,7 +242,7 @@ def run_schedules(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Red
     driver.run(schedules.publish({"code": entry}, clock.now_ms))
     driver.run(schedules.note_refused({"code": "its queue is full"}, clock.now_ms))
     driver.run(changes("0", clock.now_ms))
-    driver.run(firing.anchor("code", "default", 0, 60, clock.now_ms))
+    driver.run(firing.anchor("code", "default", 0, 60, clock.now_ms, spec="@daily"))
     made = draft(Job("a", b"1", {"unique_for": timedelta(hours=1)}), {}, "fired")
     driver.run(firing.fire("code", clock.now_ms, 60, made, clock.now_ms))
     driver.run(firing.record("code", clock.now_ms // 1000, b"event"))

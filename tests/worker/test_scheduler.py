@@ -120,6 +120,33 @@ async def test_what_was_due_while_no_scheduler_ran(
     assert len(pending(raw)) == len(made_up.split()) + 1
 
 
+@pytest.mark.parametrize("missed", ["once", "all"])
+@pytest.mark.parametrize("change", [{"spec": "0 * * * *"}, {"timezone": "Africa/Lagos"}, {"dst": "once"}])
+async def test_instants_of_a_new_spec_count_from_the_deploy_that_brings_it(
+    driver: Driver, tasks: Tasks, raw: redis.Redis, clock: FixedClock, missed: Missed, change: dict[str, Any]
+) -> None:
+    """Those before were never due: nobody missed them."""
+    usual: dict[str, Any] = {"spec": "0 */12 * * *", "job": Job("t"), "missed": missed}
+
+    async def run(**options: Any) -> list[str]:
+        code = Tasks()
+        code.cron("report", **(usual | options))
+        await Scheduler(driver, code, clock=clock).dispatcher.tick()
+        return pending(raw)
+
+    await run()
+    clock.advance(12 * HOUR)
+    assert await run() == ["report@20260101T120000Z"]
+    clock.advance(11 * HOUR + 30 * MINUTE)
+    assert len(await run(**change)) == 1
+    clock.advance(30 * MINUTE)
+    fired = await run(**change)
+    assert fired[1:] == ([] if "timezone" in change else ["report@20260102T000000Z"])
+    clock.advance(12 * HOUR)
+    assert len(await run(**change)) > len(fired)  # what is missed from then on is made up for
+    assert raw.ttl("asynq:{default}:x:timing:" + entry_id("report")) > 400 * 86_400
+
+
 async def test_a_restart_within_a_minute_loses_no_instant(
     driver: Driver, tasks: Tasks, raw: redis.Redis, clock: FixedClock
 ) -> None:

@@ -167,6 +167,11 @@ def fired(queue: QueueKeys, entry_id: str) -> str:
     return f"{queue.prefix}x:cron:{entry_id}"
 
 
+def timing(queue: QueueKeys, entry_id: str) -> str:
+    """Ours: when that entry fired by then, as its scheduler had it."""
+    return f"{queue.prefix}x:timing:{entry_id}"
+
+
 def due(queue: QueueKeys) -> str:
     """Ours: task id by Unix ms, of those that hustlex scheduled; also the channel that tells of a new first one."""
     return f"{queue.prefix}x:due"

@@ -50,13 +50,15 @@ def record(entry_id: str, at_s: int, event: bytes) -> Op[None]:
     return _RECORD.op((keys.scheduler_history(entry_id),), (at_s, event), lambda _: None)
 
 
-def anchor(entry_id: str, queue: str, since_ms: int, life_s: int, now_ms: int) -> Op[int]:
+def anchor(entry_id: str, queue: str, since_ms: int, life_s: int, now_ms: int, *, spec: str) -> Op[int]:
     """Up to which instant (Unix ms) schedulers took care of an entry; a new one starts at ``since_ms``.
 
-    since_ms: 0 = now. life_s: see ``fire``.
+    since_ms: 0 = now. life_s: see ``fire``. spec: what tells its instants; where it is another than before, those up
+    to now count as taken care of.
     """
-    fired = keys.fired(queue_keys(queue), entry_id)
-    return _ANCHOR.op((fired,), (now_ms, since_ms, life_s), lambda reply: int(reply[1]))
+    place = queue_keys(queue)
+    names = (keys.fired(place, entry_id), keys.timing(place, entry_id))
+    return _ANCHOR.op(names, (now_ms, since_ms, life_s, spec), lambda reply: int(reply[1]))
 
 
 def fire(entry_id: str, instant_ms: int, life_s: int, draft: Draft, now_ms: int) -> Op[Fired]:

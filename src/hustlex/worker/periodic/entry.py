@@ -48,7 +48,8 @@ class Entry:
 
     def anchor(self, now_ms: int, given_ms: int) -> Op[int]:
         """Ask up to which instant others took care of it."""
-        return firing.anchor(self.id, self.queue, self._since_ms, self._life_s(now_ms, now_ms), given_ms)
+        life_s, spec = self._life_s(now_ms, now_ms), clean(f"{self.periodic.dst} {self.periodic.spec}")
+        return firing.anchor(self.id, self.queue, self._since_ms, life_s, given_ms, spec=spec)
 
     def begin(self, last_ms: int, now_ms: int) -> None:
         """The answer: go on from there, or from as late as its rule for missed instants says."""
