@@ -179,6 +179,23 @@ def test_who_writes_to_redis_runs_no_code_here(cache: HustlexCache, raw: redis.R
     assert list(tmp_path.iterdir()) == []
 
 
+class Moved:
+    """Stands for a class that a deploy moves elsewhere."""
+
+
+def test_what_this_code_cannot_unpickle_is_missed(
+    cache: HustlexCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.set_many({"old": Moved(), "fine": 7})
+    assert isinstance(cache.get("old"), Moved)
+    monkeypatch.delattr(f"{__name__}.Moved")
+    assert cache.get_many(["old", "fine"]) == {"fine": 7}
+    assert (cache.get("old", "none"), cache.has_key("old"), cache.get_or_set("old", "new")) == ("none", False, "new")
+    assert "AttributeError" in caplog.text
+    cache.set("old", "new")
+    assert cache.get("old") == "new"
+
+
 def test_reads_miss_and_writes_say_so_while_the_server_is_away(unused_tcp_port: int) -> None:
     cache = HustlexCache(f"redis://127.0.0.1:{unused_tcp_port}", {})
     assert cache.get("k", "absent") == "absent"
@@ -228,6 +245,19 @@ def test_a_session_lives_until_it_ends_and_never_again(raw: redis.Redis) -> None
         running.save()
     assert SessionStore(key).load() == {}
     assert raw.keys() == []
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("made", [False, True])
+def test_a_session_that_ended_in_the_past_is_gone(raw: redis.Redis, made: bool) -> None:
+    session = SessionStore()
+    session["user"] = 7
+    if made:
+        session.save()
+    session.set_expiry(-1)
+    session.save()
+    assert SessionStore(session.session_key).load() == {}
+    assert not raw.keys("django-session:*")
 
 
 @pytest.mark.usefixtures("site")

@@ -2,7 +2,8 @@
 
 LOCATION: the server's URL. Whole numbers are kept as text, so that ``incr`` is one atomic step; all else is pickled and
 signed with SECRET_KEY, so that who can write to Redis cannot run code here. Reads miss while the server is away or does
-not serve; what changes something raises, because a lost invalidation is stale data. ``timeout=None``: until evicted.
+not serve, and what another version of the code pickled and this one cannot read; what changes something raises, because
+a lost invalidation is stale data. ``timeout=None``: until evicted.
 
 For computations that run once in the whole fleet use ``hustlex.django.front().cache``.
 """
@@ -156,8 +157,16 @@ class HustlexCache(BaseCache):
         if len(reply) <= _LONGEST_NUMBER and reply.removeprefix(b"-").isdigit():
             return int(reply)
         mac, body = reply[:_MAC_BYTES], reply[_MAC_BYTES:]
-        # Only what was signed with SECRET_KEY is unpickled.
-        return pickle.loads(body) if hmac.compare_digest(mac, self._mac(body)) else _MISSING  # noqa: S301
+        return _unpickled(body) if hmac.compare_digest(mac, self._mac(body)) else _MISSING
+
+
+def _unpickled(body: bytes) -> Any:
+    """What was signed with SECRET_KEY; _MISSING when the code that could read it is another or gone by now."""
+    try:
+        return pickle.loads(body)  # noqa: S301
+    except Exception as error:  # noqa: BLE001 - a class's own code, or that it is not there
+        _log.warning("a value of the cache is of no use to this code, and missed: %s", type(error).__name__)
+        return _MISSING
 
 
 def _get(name: str) -> Op[Any]:

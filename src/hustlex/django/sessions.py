@@ -48,7 +48,10 @@ class SessionStore(SessionBase):
             self.create()
             return
         content = self.encode(self._get_session(no_load=must_create))  # type: ignore[attr-defined]
-        life_ms = max(1, int(self.get_expiry_age() * 1000))
+        life_ms = int(self.get_expiry_age() * 1000)
+        if life_ms <= 0:  # it ended in the past, as Django lets one say
+            self.delete()
+            return
         # A repeat after a lost reply may find its own first try under a new key: never repeated, Django asks again.
         effect, rule = (Effect.ONCE, "NX") if must_create else (Effect.IDEMPOTENT, "XX")
         if self._ask("save", effect, "SET", self._name(), content, "PX", life_ms, rule) is None:
