@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,10 @@ from hustlex.core.cursor import sealed
 from hustlex.core.time import FixedClock
 from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.jobs import (
+    BulkVerb,
     DayStats,
+    Duplicate,
+    Enqueued,
     EnqueueEvent,
     FoundEvents,
     FoundGroups,
@@ -365,6 +369,55 @@ async def test_delete_and_delete_all_give_the_lock_back(hx: Any, raw: redis.Redi
     assert (raw.exists(locks["one"]), raw.exists(locks["all"])) == (0, 1)
     assert await hx.jobs.inspector.delete_all("low", state, group=group_of(state)) == 2
     assert (raw.exists(locks["all"]), raw.get(locks["lost"])) == (0, b"another task")
+
+
+async def _again(hx: Any, way: str, name: str) -> bool:
+    """Run an archived task again; whether it is in the queue then."""
+    inspector = hx.jobs.inspector
+    if way == "run":
+        with contextlib.suppress(Conflict):
+            await inspector.run("low", name)
+    elif way == "run_all":
+        await inspector.run_all("low", State.ARCHIVED)
+    else:
+        bulk = await inspector.bulk.plan(BulkVerb.RETRY, f"queue:low id:{name}", by="ada")
+        while bulk.moving:
+            bulk = await inspector.bulk.step(bulk.id)
+        bulk = await inspector.bulk.start(bulk.id)
+        while bulk.moving:
+            bulk = await inspector.bulk.step(bulk.id)
+    return (await inspector.task("low", name)).state is State.PENDING
+
+
+@pytest.mark.parametrize("way", ["run", "run_all", "bulk"])
+async def test_a_unique_task_runs_again_only_while_no_other_holds_its_lock(hx: Any, raw: redis.Redis, way: str) -> None:
+    lock = Q.unique_named("email", "k")
+
+    async def place(name: str) -> Any:
+        return await hx.jobs.enqueue("email", queue="low", task_id=name, unique_until="done", unique_key="k")
+
+    first = await place("first")
+    await hx.jobs.inspector.archive("low", "first")
+    assert isinstance(await place("second"), Enqueued)
+    assert not await _again(hx, way, "first")
+    assert raw.get(lock) == b"second"
+    await hx.jobs.inspector.archive("low", "second")
+    assert await _again(hx, way, "first")
+    assert raw.get(lock) == b"first" and raw.ttl(lock) > 2_500_000
+    assert await place("third") == Duplicate(of="first", queue="low")
+    assert (await hx.jobs.inspector.task("low", "second")).state is State.ARCHIVED
+    assert first.id == "first"
+
+
+async def test_of_many_that_are_one_run_all_takes_one(hx: Any, raw: redis.Redis) -> None:
+    lock = Q.unique_named("email", "k")
+    for number in range(600):
+        put(raw, f"t{number}", State.ARCHIVED, lock=lock)
+        raw.hset(Q.task(f"t{number}"), "unique_until", "done")
+    put(raw, "other", State.ARCHIVED)
+    raw.delete(lock)
+    assert await hx.jobs.inspector.run_all("low", State.ARCHIVED) == 2
+    assert (raw.llen(Q.pending), raw.zcard(Q.archived)) == (2, 599)
 
 
 FILL = """

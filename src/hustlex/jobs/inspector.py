@@ -182,14 +182,16 @@ class Inspector:
     async def run(self, queue: str, task_id: str) -> None:
         """Run a scheduled, retry, archived, completed or aggregating task now, behind what is pending.
 
-        Its crashes are forgotten.
+        Its crashes are forgotten. One that ended has the lock of ``unique_until="done"`` again. Raises Conflict when
+        another task holds its lock.
         """
         await self._driver.run(act.run(queue, task_id, self._clock()))
 
     async def run_all(self, queue: str, state: State, *, group: str = "") -> int:
         """Run all SCHEDULED, RETRY, ARCHIVED or (of one group) AGGREGATING tasks now; answers how many.
 
-        Their crashes are forgotten. In steps of 500, until as many as there were at the start are done.
+        Those whose lock another task holds stay in the archive. The others' crashes are forgotten. In steps of 500,
+        until as many as there were at the start are done.
         """
         return await self._driver.follow(inspection.every(queue, act.run_all(queue, state, group, self._clock())))
 

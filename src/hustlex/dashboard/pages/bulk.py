@@ -27,7 +27,7 @@ WORDS = {
 TOLD = {
     ItemOutcome.WAITS: "-",
     ItemOutcome.DONE: "done",
-    ItemOutcome.MOVED: "left alone: it is elsewhere now",
+    ItemOutcome.MOVED: "left alone: it is elsewhere now, or another task holds its lock",
     ItemOutcome.GONE: "left alone: it is there no more",
     ItemOutcome.REFUSED: "left alone: its queue is not yours",
     ItemOutcome.UNDONE: "put back",

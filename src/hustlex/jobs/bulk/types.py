@@ -47,7 +47,7 @@ class ItemOutcome(enum.StrEnum):
     WAITS = "-"
     DONE = "d"
     MOVED = "m"
-    """Left as it is: its state is not what it was when it was found."""
+    """Left as it is: its state is not what it was when it was found, or it ended and another task holds its lock."""
     GONE = "g"
     """It is there no more."""
     REFUSED = "f"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import msgspec
+
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Flow, Op, Part, Reply, Script, command, parts, subscribers
 from hustlex.errors import Conflict, Misuse
@@ -20,18 +22,28 @@ _PAUSE, _CANCEL = load("hustlex.jobs", "inspect/pause"), load("hustlex.jobs", "i
 MOST_AT_ONCE = 500
 """Tasks moved or deleted per script call; other clients of the server wait while it runs."""
 
+_HELD = "cannot run again now: another task holds its uniqueness lock"
+
 _RUNNABLE = (State.SCHEDULED, State.RETRY, State.ARCHIVED, State.AGGREGATING)
 _ARCHIVABLE = (State.PENDING, State.SCHEDULED, State.RETRY, State.AGGREGATING)
 _DELETABLE = (State.PENDING, State.SCHEDULED, State.RETRY, State.ARCHIVED, State.COMPLETED, State.AGGREGATING)
 
 
+class Swept(msgspec.Struct, frozen=True):
+    """What one step did. held: of those taken, put back because another task holds their lock."""
+
+    count: int
+    left: int
+    held: int = 0
+
+
 def run(queue: str, task_id: str, now_ms: int) -> Op[None]:
-    """Into pending, behind what is there. Raises NotFound, Conflict (active or pending)."""
+    """Into pending, behind what is there. Raises NotFound, Conflict (active, pending, or its lock is another's)."""
     q, task_id = queue_keys(queue), addressed("task_id", task_id)
     return _RUN.op(
         (q.task(task_id), q.pending),
         (now_ms, task_id, q.prefix),
-        partial(acted, queue, task_id, {-1: "is active", -2: "is pending already"}),
+        partial(acted, queue, task_id, {-1: "is active", -2: "is pending already", -4: _HELD}),
     )
 
 
@@ -51,20 +63,20 @@ def delete(queue: str, task_id: str) -> Op[None]:
     return _DELETE.op((q.task(task_id),), (task_id, q.prefix), partial(acted, queue, task_id, {-1: "is active"}))
 
 
-def run_all(queue: str, state: State, group: str, now_ms: int) -> Op[tuple[int, int]]:
-    """Up to 500 tasks of a state into pending. Answers how many were taken, and how many are left."""
+def run_all(queue: str, state: State, group: str, now_ms: int) -> Op[Swept]:
+    """Up to 500 tasks of a state into pending."""
     q = queue_keys(queue)
     return _several(_RUN_ALL, _RUNNABLE, queue, state, group, (q.pending,), (now_ms,))
 
 
-def archive_all(queue: str, state: State, group: str, now_ms: int) -> Op[tuple[int, int]]:
-    """Up to 500 tasks of a state into the archive. Answers how many were taken, and how many are left."""
+def archive_all(queue: str, state: State, group: str, now_ms: int) -> Op[Swept]:
+    """Up to 500 tasks of a state into the archive."""
     q = queue_keys(queue)
     return _several(_ARCHIVE_ALL, _ARCHIVABLE, queue, state, group, (q.archived,), (now_ms,))
 
 
-def delete_all(queue: str, state: State, group: str) -> Op[tuple[int, int]]:
-    """Up to 500 tasks of a state away. Answers how many were taken, and how many are left."""
+def delete_all(queue: str, state: State, group: str) -> Op[Swept]:
+    """Up to 500 tasks of a state away."""
     return _several(_DELETE_ALL, _DELETABLE, queue, state, group, (), ())
 
 
@@ -121,7 +133,7 @@ def _several(
     group: str,
     target: tuple[str, ...],
     first: tuple[int, ...],
-) -> Op[tuple[int, int]]:
+) -> Op[Swept]:
     state = stated(state)
     if state not in allowed:
         raise Misuse(f"{script.name} is not for {state} tasks", hint=f"use one of {', '.join(allowed)}")
@@ -130,8 +142,8 @@ def _several(
     return script.op((place(q, state, group), *target, q.groups), args, _taken)
 
 
-def _taken(reply: Reply) -> tuple[int, int]:
-    return int(reply[1]), int(reply[2])
+def _taken(reply: Reply) -> Swept:
+    return Swept(*map(int, reply[1:]))
 
 
 def acted(queue: str, task_id: str, reasons: dict[int, str], reply: Reply) -> None:

@@ -12,6 +12,7 @@ from hustlex.core.op import Batch, Flow, Op, Part, do
 from hustlex.errors import Conflict, Error, NotFound
 from hustlex.jobs import keys, lookup
 from hustlex.jobs.inspect import change, fleet, ops
+from hustlex.jobs.inspect.act import Swept
 from hustlex.jobs.inspect.types import GroupInfo, PeriodicInfo, QueueSummary, RunningTask, Server
 from hustlex.jobs.lease.heartbeat import ServedTypes
 from hustlex.jobs.lease.vitals import Vitals
@@ -45,14 +46,14 @@ def groups(queue: str) -> Flow[list[GroupInfo]]:
     return [GroupInfo(name, size) for name, size in sorted(found.items())]
 
 
-def every(queue: str, op: Op[tuple[int, int]]) -> Flow[int]:
+def every(queue: str, op: Op[Swept]) -> Flow[int]:
     """Repeat an operation that takes some tasks at a time until it took as many as there were at its start."""
-    taken, left = yield from of_queue(queue, op)
-    total, goal = taken, taken + left
-    while taken and total < goal:
-        taken, left = yield from do(op)
-        total += taken
-    return total
+    step = yield from of_queue(queue, op)
+    seen, done, goal = step.count, step.count - step.held, step.count + step.left
+    while step.count and seen < goal:
+        step = yield from do(op)
+        seen, done = seen + step.count, done + step.count - step.held
+    return done
 
 
 def update_payload(

@@ -11,22 +11,20 @@
 -- ARGV life_s   int       for which taken is kept
 -- ARGV most     int       bytes that it may hold
 -- ARGV pairs... text      id, state
--- REPLY {1, letters}      per pair: d done, m it is elsewhere, g there is none
+-- REPLY {1, letters}      per pair: d done, m it is elsewhere or another task holds its lock, g there is none
 -- @include clock
 -- @include leave
 -- @include end_lock
 -- @include trim_archived
 -- @include keep_task
 -- @include release_lock
+-- @include run_again
 local now, now_s = clock(now_ms), math.floor(clock(now_ms) / 1000)
 local letters, room = {}, tonumber(most) - tonumber(redis.call('HGET', taken, '') or 0)
 local past = verb == 'run' and 'pending' or verb .. 'd'
 
 local function act(task, id, state)
-  if verb == 'run' then
-    redis.call('HSET', task, 'state', 'pending', 'pending_since', string.format('%.0f000000', now))
-    redis.call('HDEL', task, 'crashes', 'trial', 'parked_at', 'canceled', 'expires_at')
-    redis.call('LPUSH', pending, id)
+  if verb == 'run' then run_again(task, id, pending, now)
   elseif verb == 'archive' then
     redis.call('ZADD', archived, string.format('%.0f', now_s), id)
     redis.call('HSET', task, 'state', 'archived')
@@ -43,6 +41,7 @@ for n = 6, #ARGV, 2 do
   local found, letter = fields(task, 'state', 'group'), 'd'
   if redis.call('HEXISTS', taken, id) == 0 then
     if not found[1] then letter = 'g' elseif found[1] ~= state or state == 'active' or state == past then letter = 'm'
+    elseif verb == 'run' and not may_run(prefix, id, state) then letter = 'm'
     else
       local kept = verb ~= 'run' and cmsgpack.pack(kept_of(prefix, id, state, found[2], verb == 'delete')) or ''
       if #kept > room then kept = '' end

@@ -3,24 +3,26 @@
 -- KEYS source   zset    asynq:{<queue>}:<state>, or of a group
 -- KEYS pending  list    asynq:{<queue>}:pending
 -- KEYS groups   set     asynq:{<queue>}:groups
--- TOUCHES asynq:{<queue>}:t:<id> of the tasks
+-- TOUCHES asynq:{<queue>}:t:<id> of the tasks, their locks and the tasks that hold them
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV prefix   text    asynq:{<queue>}:
 -- ARGV kind     text    list or zset
 -- ARGV group    text    "" none
 -- ARGV n        int
--- REPLY {1, taken, left}
+-- REPLY {1, taken, left, held}   held: of those taken, put back behind the others, for another task holds their lock
 -- @include clock
--- @include fields
+-- @include run_again
 -- @include take_out
-local since = string.format('%.0f000000', clock(now_ms))
+local now, held = clock(now_ms), 0
 local ids, left = take_out(source, kind, tonumber(n), groups, group)
 for _, id in ipairs(ids) do
   local task = prefix .. 't:' .. id
   if is_hash(task) then
-    redis.call('HSET', task, 'state', 'pending', 'pending_since', since)
-    redis.call('HDEL', task, 'crashes', 'trial', 'parked_at', 'canceled', 'expires_at')
-    redis.call('LPUSH', pending, id)
+    if may_run(prefix, id, field(task, 'state')) then run_again(task, id, pending, now)
+    else
+      redis.call('ZADD', source, string.format('%.0f', math.floor(now / 1000)), id)
+      held = held + 1
+    end
   end
 end
-return {1, #ids, left}
+return {1, #ids, left, held}
