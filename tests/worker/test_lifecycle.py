@@ -264,3 +264,22 @@ async def test_stop_worker_ends_one_of_two_after_what_it_runs(
         await first.task
     assert state(raw, "x") == "gone"
     assert not second.task.done()
+
+
+async def test_a_queue_that_was_deleted_under_its_producers_is_listed_again(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis
+) -> None:
+    """Who enqueued lately does not say the queue's name again at once, and might never."""
+
+    @tasks.task("slow")
+    async def slow() -> None:
+        await asyncio.Event().wait()
+
+    await jobs.enqueue(slow.job(), task_id="first", queue="default")
+    await jobs.inspector.delete_queue("default", force=True)
+    await jobs.enqueue(slow.job(), task_id="x")
+    assert await jobs.inspector.queues() == []
+    run = await start()
+    await until(lambda: state(raw, "x") == "active")
+    run.worker.parts.heartbeat.wake()
+    await until(lambda: raw.smembers("asynq:queues") == {b"default"})

@@ -267,7 +267,9 @@ class Inspector:
 
         Gives uniqueness locks back, and leaves nothing but keys of ours that expire, where Asynq leaves completed
         tasks, groups, counters, locks and the pause. In steps of 500 tasks, paused meanwhile; should it break off,
-        repeat it. Who enqueues later makes a new queue; it is listed again within a minute.
+        repeat it. Who enqueues later makes a new queue. It is listed, and looked through by
+        ``cancel`` and ``result``, from the next enqueue on that is over ten seconds later, or when a worker of ours has
+        held one of its tasks for five.
         Raises NotFound, Conflict when tasks are active, or when any wait or are archived and ``force`` is not set.
         """
         await self._driver.follow(inspection.delete_queue(queue, force, self._clock()))

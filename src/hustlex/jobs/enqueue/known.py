@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-_REFRESH_S = 60.0
+_REFRESH_S = 10.0
 
 
 class KnownQueues:
-    """Queues written to ``asynq:queues`` in the last minute.
+    """Queues written to ``asynq:queues`` in the last ten seconds.
 
     Go remembers for ever; after a queue is deleted in a dashboard its tasks then run unseen.
     """

@@ -10,6 +10,8 @@ from typing import Any
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.errors import Error
 from hustlex.jobs.define.tasks import Tasks
+from hustlex.jobs.enqueue.known import KnownQueues
+from hustlex.jobs.enqueue.ops import register
 from hustlex.jobs.lease import heartbeat
 from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.lease.heartbeat import ServerName
@@ -81,6 +83,7 @@ class Heartbeat(Service):
         self._strict = strict
         self._began_ns = clock.now_ms() * 1_000_000
         self._owned: set[QueueState] = set()
+        self._known = KnownQueues(monotonic)
         self._fresh_until = self._steady_since = float("-inf")
 
     def become(self, status: str) -> None:
@@ -97,7 +100,8 @@ class Heartbeat(Service):
         extends = [self._extend(queue, jobs) for queue, jobs in chunks]
         freed = self._owned - {queue for queue, _ in chunks}
         leaving = [lease.let_go(queue.keys, self._server.id) for queue in freed]
-        calls: list[Op[Any]] = [*extends, *beats, *leaving]
+        unsure = [queue.name for queue, _ in held if self._known.missing(queue.name)]
+        calls: list[Op[Any]] = [*extends, *beats, *leaving, *map(register, unsure)]
         answers: list[Any] = await self._driver.run_many(calls)
         for (_, jobs), codes in zip(chunks, answers, strict=False):
             if not isinstance(codes, Error):
@@ -105,6 +109,8 @@ class Heartbeat(Service):
         self._owned |= {queue for queue, _ in chunks}
         _raise_first(answers)
         self._owned -= freed
+        for name in unsure:
+            self._known.note(name)
         self._note(answers[len(extends)], sent, pause)
         return pause
 
