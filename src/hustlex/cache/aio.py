@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from hustlex.cache import circles, ops
+from hustlex.cache import circles
 from hustlex.cache.commit import Pending, waited
 from hustlex.cache.computations import Compute, MakeFlow, SharedResult, Tags
 from hustlex.cache.near import NearWatch
@@ -91,7 +91,7 @@ async def _look(driver: AsyncDriver, plan: CachePlan[Any], entry: str, tags: tup
     assert reads is not None
     asked = [reads.ask(plan.stamp(tag), timeout_ms) for tag in tags]
     try:
-        raw = await driver.run(ops.get(entry, timeout_ms, large=plan.large))
+        raw = await driver.run(plan.get(entry))
     except SERVER_FAILURES as failure:
         return Looked(failure)
     if raw is None:

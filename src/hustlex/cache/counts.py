@@ -29,8 +29,8 @@ class Counts:
             kind: Counter() for kind in ("requests", "origin", "fill", "wait", "reject", "near", "calls")
         }
         self._reachable = True
-        self.near = 0
-        """Hits on copies in this process; by its one event loop alone, so without the lock."""
+        self.near = self.fresh = 0
+        """Hits on copies in this process, and by the short way; by its one event loop alone, so without the lock."""
         self._warned_of_size = self._warned_of_circle = False
 
     def of_template(self, text: str) -> Counts:
@@ -88,8 +88,8 @@ class Counts:
         with self._lock:
             tallies = {kind: dict(tally) for kind, tally in self._tallies.items()}
             loads, templates = dict(self._loads), dict(self._templates)
-        if self.near:
-            tallies["requests"]["near"] = self.near
+        hits = {"near": self.near, "fresh": self.fresh + tallies["requests"].get("fresh", 0)}
+        tallies["requests"] |= {how: times for how, times in hits.items() if times}
         calls = tallies.pop("calls")
         ends = {"failures": calls.get("failed", 0), "invalidations": calls.get("invalidated", 0)}
         own = Stats(**tallies, **ends, loads=loads)  # type: ignore[arg-type]

@@ -43,7 +43,7 @@ def readings(plan: CachePlan[V], wanted: Sequence[str], tags: tuple[str, ...]) -
     timeout_ms, found = plan.policy.timeout_ms, dict[str, Judged[V]]()
     for start in range(0, len(wanted), _LARGEST_BATCH):
         part = wanted[start : start + _LARGEST_BATCH]
-        batch: list[Op[Any]] = [ops.get(entry, timeout_ms, large=plan.large) for entry in part]
+        batch: list[Op[Any]] = [plan.get(entry) for entry in part]
         batch += [ops.life(entry, timeout_ms) for entry in part] if plan.timed else []
         marks = [ops.stamped(plan.stamp(tag), timeout_ms) for tag in tags]
         answers = yield Batch((*batch, *marks, *plan.space.tally.riding(timeout_ms)))

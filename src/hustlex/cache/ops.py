@@ -54,10 +54,8 @@ class Busy(msgspec.Struct, frozen=True):
 
 
 def get(entry: str, timeout_ms: int, *, large: bool = False) -> Op[bytes | None]:
-    """The stored bytes."""
-    return command(
-        "cache.get", Effect.READ, "GET", entry, keys=(entry,), decode=_raw, timeout_ms=timeout_ms, large=large
-    )
+    """The stored bytes. May be kept, and sent again."""
+    return Op("cache.get", Effect.READ, (entry,), ("GET", entry), _raw, None, timeout_ms, [], large=large)
 
 
 def life(entry: str, timeout_ms: int) -> Op[int]:

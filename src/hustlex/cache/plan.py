@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from hustlex.cache import frame, keys
+from hustlex.cache import frame, keys, ops
 from hustlex.cache.codec import ValueCodec
 from hustlex.cache.computations import ComputationTable, Compute
 from hustlex.cache.counts import Counts
@@ -23,7 +23,7 @@ from hustlex.cache.pressure import MemoryPressure
 from hustlex.cache.tally import FleetTally
 from hustlex.cache.template import CallKey, KeyTemplate, name_of
 from hustlex.cache.types import EntryKey, Key
-from hustlex.core.op import LARGE
+from hustlex.core.op import LARGE, Op
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Misuse
 
@@ -114,6 +114,7 @@ class CachePlan(Generic[V]):
         self._rests: dict[str, float] = {}
         self._large_until = float("-inf")
         self._entries: dict[str | int, EntryKey] = {}
+        self._gets: dict[str, Op[bytes | None]] = {}
         self.near: NearShelf[V | None] | None = None
         """The copies in this process."""
 
@@ -221,6 +222,17 @@ class CachePlan(Generic[V]):
     def stay_ms(self, body: bytes, life_ms: int) -> int:
         """How long it stays on the server. A cached None is never served stale."""
         return life_ms if body == frame.NEGATIVE_BODY else life_ms + self.policy.extra_ms
+
+    def get(self, entry: str) -> Op[bytes | None]:
+        """What reads an entry, packed once: that costs as much as judging it."""
+        if self.large:
+            return ops.get(entry, self.policy.timeout_ms, large=True)
+        found = self._gets.get(entry)
+        if found is None:
+            if len(self._gets) >= _MOST_NAMES:
+                self._gets.clear()
+            found = self._gets[entry] = ops.get(entry, self.policy.timeout_ms)
+        return found
 
     @property
     def large(self) -> bool:

@@ -111,11 +111,10 @@ def _entry(plan: CachePlan[V], entry: str, timed: bool) -> Flow[tuple[bytes | Er
     riding = () if plan.fixed_tags else plan.space.tally.riding(timeout_ms)  # else it goes with the stamps
     if not timed and not riding:
         try:
-            return (yield ops.get(entry, timeout_ms, large=plan.large)), 0
+            return (yield plan.get(entry)), 0
         except SERVER_FAILURES as failure:
             return failure, 0
-    get = ops.get(entry, timeout_ms, large=plan.large)
-    raw, left_ms, *_ = yield Batch((get, ops.life(entry, timeout_ms), *riding))
+    raw, left_ms, *_ = yield Batch((plan.get(entry), ops.life(entry, timeout_ms), *riding))
     return (left_ms, 0) if isinstance(left_ms, Error) else (raw, left_ms)
 
 
@@ -124,7 +123,7 @@ def _all(
 ) -> Flow[tuple[bytes | Error | None, int, Stamps]]:
     """The entry and the stamps of its tags, in one write."""
     timeout_ms = plan.policy.timeout_ms
-    batch: tuple[Op[Any], ...] = (ops.get(entry, timeout_ms, large=plan.large),)
+    batch: tuple[Op[Any], ...] = (plan.get(entry),)
     batch += (ops.life(entry, timeout_ms),) if timed else ()
     marks = tuple(ops.stamped(plan.stamp(tag), timeout_ms) for tag in tags)
     answers = yield Batch(batch + marks + plan.space.tally.riding(timeout_ms))
