@@ -328,7 +328,7 @@ class HustleX(OneStyle):
 
     def reference(self, text: str) -> str:
         """An opaque stand-in for an id, the same wherever the secret is; "" without a secret."""
-        return self._references(check.typed("text", text))
+        return self._references(text if type(text) is str else check.typed("text", text))
 
     @lazy
     def _references(self) -> Callable[[str], str]:

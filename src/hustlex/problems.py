@@ -92,11 +92,17 @@ def refusal(decision: Decision) -> Description:
     return Description(429, kind, detail=TOO_MANY, headers=headers, members={"violated-policies": decision.violated})
 
 
-class Shown(msgspec.Struct, frozen=True):
+class Shown(msgspec.Struct, frozen=True, gc=False):
     """A decision to tell the client. partition: an opaque stand-in for who is counted, or ""."""
 
     decision: Decision
     partition: str = ""
+
+
+LIMIT_FIELDS = frozenset(
+    {b"ratelimit-policy", b"ratelimit", b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset"}
+)
+"""Names of all header fields that tell of limits, as ASGI has them."""
 
 
 def fields(shown: Sequence[Shown], legacy: Legacy | None = None) -> list[tuple[str, str]]:

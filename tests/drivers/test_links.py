@@ -21,6 +21,7 @@ from hustlex.drivers.aio import Options
 from hustlex.drivers.faults import NotSent
 from hustlex.drivers.links import OpenLink
 from hustlex.drivers.login import login
+from hustlex.drivers.pack import pack
 from hustlex.drivers.redis_py import ServerPool
 from hustlex.errors import ConfigurationError, Misuse, OutcomeUnknown, Overloaded, Unavailable
 from hustlex.tokens import TokenOptions
@@ -171,6 +172,20 @@ async def test_a_line_that_is_too_long_refuses_at_once(faulty: Proxy) -> None:
         for call in waiting:
             call.cancel()
         await asyncio.wait(waiting)
+
+
+async def test_a_connection_over_its_bound_takes_no_more(faulty: Proxy) -> None:
+    """ASKING and what it is asked for are two."""
+    async with aio.Driver(faulty.url, Options(in_flight=1, drain=0.1), timeout=LONG) as driver:
+        await driver.run(get("k"))
+        faulty.black_hole = True
+        connection, packed = driver._topology.connection(get("k")), pack(get("k"))
+        deadline = asyncio.get_running_loop().time() + LONG.total_seconds()
+        asking = asyncio.create_task(connection.exchange(packed, deadline, asking=True))
+        await asyncio.sleep(0)
+        assert connection.submit(packed, deadline) is None
+        asking.cancel()
+        await asyncio.wait((asking,))
 
 
 # -- how old a connection becomes

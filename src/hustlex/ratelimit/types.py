@@ -167,7 +167,7 @@ class Decision(msgspec.Struct, frozen=True, eq=False, gc=False):
     @property
     def briefs(self) -> Sequence[Brief]:
         """What clients are told of each policy."""
-        return () if self.receipt is None else self.receipt.briefs(round(self.age_s * 1e6))
+        return () if self.receipt is None else self.receipt.briefs(round(self.age_s * 1e6) if self.age_s else 0)
 
     @property
     def violated(self) -> tuple[str, ...]:

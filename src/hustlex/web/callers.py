@@ -63,8 +63,9 @@ KEYS: dict[str, Key] = {"user": by_user, "ip": by_ip, "global": globally}
 _KNOWN_HERE: dict[Key, Callable[[HTTPConnection], str]] = {by_ip: _address, globally: _everybody}
 _OF_USERS: dict[Key, Callable[[HTTPConnection], Awaitable[str]]] = {by_user: _user, by_strict_user: _strict_user}
 
-Act = Callable[[HTTPConnection, Any], Awaitable[T]]
-"""What is to be done for a caller: the connection, and what its key answered."""
+ANSWERED = "what key answers"
+Act = Callable[[HTTPConnection, str], Awaitable[T]]
+"""What is to be done for a caller: the connection, and who its key says it is."""
 
 
 def for_caller(key: Key, act: Act[T]) -> Callable[..., Awaitable[T]]:
@@ -72,11 +73,11 @@ def for_caller(key: Key, act: Act[T]) -> Callable[..., Awaitable[T]]:
     known, of_user = _KNOWN_HERE.get(key), _OF_USERS.get(key)
 
     async def ask(connection: HTTPConnection, identity: Any = Depends(key)) -> T:
-        return await act(connection, identity)
+        return await act(connection, check.identity(ANSWERED, identity))
 
     async def ask_here(connection: HTTPConnection) -> T:
         if overridden(connection, key):
-            return await act(connection, await asked(connection, key))
+            return await act(connection, check.identity(ANSWERED, await asked(connection, key)))
         if known is not None:
             return await act(connection, known(connection))
         assert of_user is not None

@@ -38,20 +38,13 @@ class RouteLimit(msgspec.Struct, frozen=True, eq=False):
         return (self.key, self.cost, self.tier, self.show) == (other.key, other.cost, other.tier, other.show)
 
 
-class Charges:
-    """Of one request. seen: who was asked about where, by which policies, and the answer. paid: to be given back."""
+class Charges(msgspec.Struct, eq=False):
+    """Of one request. seen: who was asked about where, by which policies, and the answer. paid: to be given back.
+    judged: the answers by the id of the route's limit."""
 
-    def __init__(self) -> None:
-        self.seen: dict[tuple[str, str], tuple[Policies, Decision]] = {}
-        self.paid: list[tuple[RateLimit, Decision]] = []
-
-    @classmethod
-    def first(cls, room: RateLimit, identity: str, endpoint: str, policies: Policies, decision: Decision) -> Charges:
-        """Of a request that one limit has charged."""
-        made = cls()
-        made.paid.append((room, decision))
-        made.note(identity, endpoint, policies, decision)
-        return made
+    seen: dict[tuple[str, str], tuple[Policies, Decision]] = {}
+    paid: list[tuple[RateLimit, Decision]] = []
+    judged: dict[int, Decision] = {}
 
     def place(self, identity: str, endpoint: str, policies: Policies) -> str:
         """The endpoint, named apart when other policies have counted there for this request."""
@@ -75,11 +68,26 @@ class Charges:
                 await room.refund(decision)
 
 
+class OnlyCharge(msgspec.Struct, gc=False):
+    """Of a request that one limit has charged. Nearly all end as such: what Charges holds is made for the others."""
+
+    room: RateLimit
+    limit: RouteLimit
+    identity: str
+    endpoint: str
+    decision: Decision
+
+    def opened(self) -> Charges:
+        """For what is behind that limit."""
+        seen = {(self.identity, self.endpoint): (self.limit.policies, self.decision)}
+        return Charges(seen, [(self.room, self.decision)], {id(self.limit): self.decision})
+
+
 def charges_of(scope: Scope) -> Charges:
     """The request's, one for all middlewares and dependencies."""
-    found: Charges | None = scope.get(KEY)
-    if found is None:
-        found = scope[KEY] = Charges()
+    found: Charges | OnlyCharge | None = scope.get(KEY)
+    if not isinstance(found, Charges):
+        found = scope[KEY] = Charges() if found is None else found.opened()
     return found
 
 
@@ -99,12 +107,14 @@ class Labels:
         self._alone: dict[tuple[int, int], tuple[Any, str]] = {}
 
     def alone(self, limit: RouteLimit, route: Any) -> str:
-        """The limit's endpoint at this route, if no other limit there is asked about in the same step; "" else."""
+        """The limit's endpoint at this route, if no other limit there is asked about in the same step, and no browser
+        asks there what it may ask; "" else."""
         known = self._alone.get((id(limit), id(route)))
         if known is not None and known[0] is route:
             return known[1]
-        joined = [other for _, other in limits_at(route) if other is not limit and limit.joins(other)]
-        label = "" if joined else self.of(limit, route.path)
+        joined = any(other is not limit and limit.joins(other) for _, other in limits_at(route))
+        asked = "OPTIONS" in (getattr(route, "methods", None) or ())
+        label = "" if joined or asked else self.of(limit, route.path)
         if len(self._alone) >= _MOST_KNOWN:
             self._alone.clear()
         self._alone[id(limit), id(route)] = route, label

@@ -50,11 +50,15 @@ _log = logger("hustlex.web")
 
 def front_of(scope: MutableMapping[str, Any], app: Any = None) -> HustleX:
     """The front of the application that a request is in, else of the one it came to. Raises ConfigurationError."""
-    for each in (scope.get("app"), scope.get(OUTERMOST), app):
-        front = getattr(getattr(each, "state", None), "hustlex", None)
-        if isinstance(front, HustleX):
-            return front
-    raise ConfigurationError("this app has no HustleX", hint="FastAPI(lifespan=hustlex.web.lifespan(...))")
+    front = _front_at(scope.get("app")) or _front_at(scope.get(OUTERMOST)) or _front_at(app)
+    if front is None:
+        raise ConfigurationError("this app has no HustleX", hint="FastAPI(lifespan=hustlex.web.lifespan(...))")
+    return front
+
+
+def _front_at(app: Any) -> HustleX | None:
+    front = getattr(getattr(app, "state", None), "hustlex", None)
+    return front if isinstance(front, HustleX) else None
 
 
 async def get_hustlex(connection: HTTPConnection) -> HustleX:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hustlex.core import check
-from hustlex.problems import Legacy, Shown, raw_fields
+from hustlex.problems import LIMIT_FIELDS, Legacy, Shown, raw_fields
 from hustlex.web.cors import answer
 from hustlex.web.origins import Origins, host_of
 from hustlex.web.places import arrives, as_it_came, marked, place_in
@@ -30,7 +30,7 @@ SHOWN = "hustlex.ratelimit"
 
 RawFields = tuple[tuple[bytes, bytes], ...]
 
-_KEY = "hustlex.doorman"
+_LENGTH = b"content-length"
 
 
 def body_limit(max_body: int) -> Callable[[], Awaitable[None]]:
@@ -61,7 +61,7 @@ class Doorman:
         headers: Mapping[str, str],
         legacy: Legacy | None = None,
     ) -> None:
-        self._app = app
+        self.app = app
         self._max_body = max_body
         self._origins = origins
         self.legacy = legacy
@@ -71,33 +71,25 @@ class Doorman:
         self.names = frozenset(fields)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if OUTERMOST not in scope:
-            scope[OUTERMOST] = scope.get("app")
         kind = scope["type"]
-        if kind not in ("http", "websocket") or _KEY in scope:
-            await self._app(scope, receive, send)
+        if OUTERMOST in scope or kind not in ("http", "websocket"):
+            await self.app(scope, receive, send)
             return
-        scope[_KEY] = True
+        scope[OUTERMOST] = scope.get("app")
         arrives(scope)
         stranger = bool(self._origins.hosts) and not self._origins.serves(host_of(scope))
-        if kind == "http":
-            await self._visited(Visit(self, scope, receive, send), scope, stranger=stranger)
-        elif stranger:
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            await self._app(scope, receive, send)
-
-    async def _visited(self, visit: Visit, scope: Scope, *, stranger: bool) -> None:
-        found = dict(scope["headers"])
+        if kind == "websocket":
+            await (_hang_up(receive, send) if stranger else self.app(scope, receive, send))
+            return
+        visit, found = Visit(self, scope, receive, send), dict(scope["headers"])
         as_everybody_reads(scope, found)
         try:
             if stranger:
                 await visit.refuse(Problem(400, detail="This host is not served here."))
-            elif (declared := _declared(found)) and declared > self.largest(scope):
+            elif (length := found.get(_LENGTH, b"0")) != b"0" and _whole(length) > self.largest(scope):
                 await visit.refuse(_too_large())
             else:
-                await self._app(scope, visit.receiving, visit.sending)
+                await self.app(scope, visit.receiving, visit.sending)
         except BaseException as error:
             if isinstance(error, Exception):
                 await visit.failed()
@@ -108,15 +100,10 @@ class Doorman:
             if visit.kept is not None:
                 await visit.kept.aclose()
 
-    @property
-    def app(self) -> ASGIApp:
-        """What it stands before."""
-        return self._app
-
     def largest(self, scope: Scope) -> int:
         """Bytes that this request's body may have: as its route says, else as the application does; a route that
         compares bodies takes what it can compare."""
-        place = place_in(scope, self._app)
+        place = place_in(scope, self.app)
         own = marked(place, "hustlex_body_limit")
         return min(own) if own else max([self._max_body, *marked(place, "hustlex_reads")])
 
@@ -157,13 +144,15 @@ class Visit(Exchange):
             raise _too_large()
 
     def sending(self, message: Message) -> Awaitable[None]:
-        if message["type"] == "http.response.start":
-            headers = message["headers"] = [*message.get("headers", ())]  # which may be gone through only once
-            if self.shown and message["status"] // 100 != 3:
-                ours = dict(raw_fields(self.shown, self._doorman.legacy))
-                if not ours.keys().isdisjoint(dict(headers)):
-                    headers = [each for each in headers if each[0] not in ours]
-                message["headers"] = [*headers, *ours.items()]
+        if self._started and not self._answered:
+            return self._send(message)
+        if self.shown and message["type"] == "http.response.start" and message["status"] // 100 != 3:
+            headers = [*message.get("headers", ())]  # which may be gone through only once
+            fields = raw_fields(self.shown, self._doorman.legacy)
+            if not LIMIT_FIELDS.isdisjoint(dict(headers)):
+                ours = dict(fields)
+                headers = [each for each in headers if each[0] not in ours]
+            message["headers"] = headers + fields
         if self.settle is None and self._start is None:
             return self._out(message)
         return self._sent(message, self._out)
@@ -181,12 +170,12 @@ class Visit(Exchange):
 
     def _with_fields(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
-            headers = message.get("headers", ())
-            fields = self._doorman.fields(self._scope)
+            headers, fields = [*message.get("headers", ())], self._doorman.fields(self._scope)
             there = dict(headers)
             if not self._doorman.names.isdisjoint(there):
                 fields = tuple(field for field in fields if field[0] not in there)
-            message["headers"] = [*headers, *fields]
+            headers += fields
+            message["headers"] = headers
         return self._send(message)
 
     async def refuse(self, problem: Problem) -> None:
@@ -203,6 +192,11 @@ class Visit(Exchange):
         return refused
 
 
+async def _hang_up(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.close", "code": 1008})
+
+
 async def _nothing() -> None:
     return None
 
@@ -211,6 +205,5 @@ def _too_large() -> Problem:
     return Problem(413, detail="The request is too large.")
 
 
-def _declared(found: Mapping[bytes, bytes]) -> int:
-    value = found.get(b"content-length", b"")
-    return int(value) if value.isdigit() and len(value) < 20 else 0
+def _whole(length: bytes) -> int:
+    return int(length) if length.isdigit() and len(length) < 20 else 0

@@ -27,7 +27,7 @@ from hustlex.idempotency import (
     http_answer,
 )
 from hustlex.idempotency.http import HEADER
-from hustlex.web.callers import Key, by_strict_user
+from hustlex.web.callers import ANSWERED, Key, by_strict_user
 from hustlex.web.depends import front_for
 from hustlex.web.problem import Problem
 from hustlex.web.replay import LARGEST_REQUEST, attach, exchange_of, hold
@@ -93,7 +93,7 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
         if len(given) != 1:
             raise Answered(http_answer(InvalidKey()))
         scope = Scope(
-            check.identity("what key answers", principal),
+            check.identity(ANSWERED, principal),
             request.method,
             endpoint or template(request.scope),
             _target(request),

@@ -16,15 +16,14 @@ from hustlex.errors import Misuse
 from hustlex.problems import Shown, refusal
 from hustlex.ratelimit import Decision, Outcome, Policy, Rule, Source, parse_rule
 from hustlex.ratelimit import RateLimit as Room
-from hustlex.web.callers import KEYS, Key, for_caller
+from hustlex.web.callers import ANSWERED, KEYS, Key, for_caller
 from hustlex.web.charges import KEY as CHARGES
-from hustlex.web.charges import Charges, Policies, RouteLimit, calls_at, charges_of, labels_of, limits_at
+from hustlex.web.charges import OnlyCharge, Policies, RouteLimit, calls_at, charges_of, labels_of, limits_at
 from hustlex.web.depends import front_for, front_of
 from hustlex.web.doorman import SHOWN
 from hustlex.web.problem import Problem
 from hustlex.web.routing import every_route, preflight, serving, template
 
-_JUDGED = "hustlex.judged"
 _Dependency = Callable[..., Awaitable[Decision] | AsyncIterator[Decision]]
 
 
@@ -69,24 +68,24 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
         if each.units(cost) > each.limit_for(tier):
             raise Misuse(f"policy {each.name}: one call costs more than the whole limit")
 
-    async def ask(connection: HTTPConnection, identity: Any) -> Decision:
+    async def ask(connection: HTTPConnection, identity: str) -> Decision:
         scope = connection.scope
-        identity, label = check.identity("what key answers", identity), _alone(scope, limit)
+        label = _alone(scope, limit)
         if not label:
             return await _judged(connection, await front_for(connection), limit, identity)
-        front = front_of(scope)
-        decision = await front.ratelimit.check(policies, identity, endpoint=label, cost=cost, tier=tier)
+        room = (front := front_of(scope)).ratelimit
+        decision = await room.check(policies, identity, endpoint=label, cost=cost, tier=tier)
         if decision.allowed:
-            _noted(scope, limit, front.ratelimit, identity, label, decision)
-        return _said(connection, front, limit, identity, decision)
+            scope[CHARGES] = OnlyCharge(room, limit, identity, label, decision)
+        return _said(scope, front, limit, identity, decision)
 
     async def hold(connection: HTTPConnection, identity: Any = Depends(key)) -> AsyncIterator[Decision]:
-        identity, front = check.identity("what key answers", identity), await front_for(connection)
+        identity, front = check.identity(ANSWERED, identity), await front_for(connection)
         label = labels_of(connection.scope).of(limit, template(connection.scope))
         async with front.ratelimit.hold(policies, identity, endpoint=label, cost=cost, tier=tier) as place:
             if not place.decision:
                 await charges_of(connection.scope).give_back()
-            yield _said(connection, front, limit, identity, place.decision)
+            yield _said(connection.scope, front, limit, identity, place.decision)
 
     leases = any(each.algorithm == "leases" for each in policies)
     dependency: _Dependency = hold if leases else for_caller(key, ask)
@@ -95,28 +94,22 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
     return dependency
 
 
-def _noted(scope: Scope, limit: RouteLimit, room: Room, identity: str, label: str, decision: Decision) -> None:
-    """What a limit that was asked by itself has charged, for those behind it."""
-    scope[_JUDGED] = {id(limit): decision}
-    scope[CHARGES] = Charges.first(room, identity, label, limit.policies, decision)
-
-
 def _alone(scope: Scope, limit: RouteLimit) -> str:
     """The endpoint of a limit that is asked about by itself, before any other of this request; "" else. The usual case:
     all that is done around a decision costs as much as the decision."""
-    if _JUDGED in scope or CHARGES in scope or "app_root_path" in scope or scope.get("method") == "OPTIONS":
+    if CHARGES in scope or "app_root_path" in scope or getattr(scope["app"], "dependency_overrides", None):
         return ""
-    return "" if getattr(scope["app"], "dependency_overrides", None) else labels_of(scope).alone(limit, serving(scope))
+    return labels_of(scope).alone(limit, serving(scope))
 
 
 async def _judged(connection: HTTPConnection, front: HustleX, limit: RouteLimit, identity: str) -> Decision:
     """What was decided of this limit for this request; the first of several asks for all of them."""
-    answers: dict[int, Decision] = connection.scope.setdefault(_JUDGED, {})
+    answers = charges_of(connection.scope).judged
     if id(limit) not in answers and not _is_preflight(connection.scope):
         group = [limit, *(each for each in _others(connection.scope, limit) if id(each) not in answers)]
         answers |= await _charged(connection, front, group, identity)
     decision = answers.get(id(limit)) or Decision(True, Outcome.EXEMPT, limit.cost, Source.EXEMPTION)
-    return _said(connection, front, limit, identity, decision)
+    return _said(connection.scope, front, limit, identity, decision)
 
 
 async def _charged(
@@ -134,7 +127,7 @@ async def _charged(
         decision = await _asked(room, due, identity, group[0])
         if not decision:
             await charges.give_back()
-            _said(connection, front, group[0], identity, decision)
+            _said(scope, front, group[0], identity, decision)
         charges.paid.append((room, decision))
         for (label, policies), part in zip(due, decision.parts or (decision,), strict=True):
             charges.note(identity, label, policies, part)
@@ -160,11 +153,11 @@ def _others(scope: Scope, limit: RouteLimit) -> Iterator[RouteLimit]:
             yield other
 
 
-def _said(connection: HTTPConnection, front: HustleX, limit: RouteLimit, identity: str, decision: Decision) -> Decision:
+def _said(scope: Scope, front: HustleX, limit: RouteLimit, identity: str, decision: Decision) -> Decision:
     """Show a decision to the client. Raises the refusal."""
     if limit.show:
         shown = Shown(decision, front.reference(identity)[:12])
-        connection.scope.setdefault(SHOWN, []).append(shown)
+        scope.setdefault(SHOWN, []).append(shown)
     if not decision.allowed:
         raise Problem.of(refusal(decision))
     return decision

@@ -170,8 +170,9 @@ def serving(scope: Scope) -> Any:
     """The route that serves this request, with its whole path; asked inside of it."""
     # From FastAPI 0.137 on a route knows only its own part; the path with the routers' prefixes is in this context.
     context, route = scope.get("fastapi", {}).get(_CONTEXT), scope["route"]
-    known = context is not None and route in (context.original_route, _starlette(context))
-    return _starlette(context) if known else route
+    if context is None or route not in (context.original_route, _starlette(context)):
+        return route
+    return _starlette(context)
 
 
 def template(scope: Scope) -> str:

@@ -55,7 +55,7 @@ class ManagedConnection:
     ) -> None:
         self.where = where
         self.beside = beside
-        self._options = options
+        self._options, self._in_flight = options, options.in_flight
         self._tended = tended
         self._on_doubt = on_doubt
         self._on_failure = on_failure
@@ -81,8 +81,8 @@ class ManagedConnection:
             return None
         return connection.send(packed, deadline, at_once=at_once)
 
-    def _free(self, connection: Connection) -> int:
-        return self._options.in_flight - len(connection.waiting) if connection.writable else 0
+    def _free(self, connection: Connection) -> bool:
+        return connection.writable and len(connection.waiting) < self._in_flight
 
     async def exchange(self, packed: bytes, deadline: float, *, asking: bool = False) -> Any:
         """Send as soon as possible and await the reply. Raises NotSent, Lost, Late, or Error when it is hopeless.
@@ -248,7 +248,7 @@ class ManagedConnection:
     def _advance(self) -> None:
         """Send for those in line, as many as there is room for. Who gave up is skipped."""
         connection = self._connection
-        while self._line and connection is not None and self._free(connection) > 0:
+        while self._line and connection is not None and self._free(connection):
             turn = self._line.popleft()
             if not turn.sent.done():
                 send = connection.ask if turn.asking else connection.send

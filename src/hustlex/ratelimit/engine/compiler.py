@@ -46,6 +46,7 @@ class CompiledPolicies:
     """One list of policies, compiled.
 
     serial: unlike any other's.
+    judges: each policy with its algorithm, and where in a reply its limit and its numbers stand.
     current: the last window, taken to be the right one until fresh_until, a moment of the monotonic clock.
     script: the short one that judges a plain policy alone, or "".
     shareable: usual checks of several callers may go in one call. step: what each of them adds to the count.
@@ -64,6 +65,7 @@ class CompiledPolicies:
         self.serial = next(_serials)
         self.policies = policies
         self.algorithms = tuple(ARITHMETIC[policy.algorithm] for policy in policies)
+        self.judges = tuple(_judges(policies, self.algorithms))
         self.flags = tuple(map(_flags, policies))
         self.windowed = any(not kind.letter for kind in self.algorithms)
         self.ids = any(policy.algorithm in ("log", "leases") for policy in policies)
@@ -194,6 +196,16 @@ class Compiler:
 def key_prefix(prefix: str, identity: str, endpoint: str) -> str:
     """The keys' beginning. Raises Misuse for an empty identity or endpoint."""
     return f"{prefix}ratelimit:{tag(identity)}:{component(endpoint)}:"
+
+
+def _judges(
+    policies: Sequence[Policy], algorithms: Sequence[Arithmetic]
+) -> Iterator[tuple[Policy, Arithmetic, int, slice]]:
+    at = 4
+    for policy, algorithm in zip(policies, algorithms, strict=True):
+        end = at + 1 + algorithm.width
+        yield policy, algorithm, at, slice(at + 1, end)
+        at = end
 
 
 def _step(policy: Policy, kind: Arithmetic) -> int:

@@ -54,7 +54,7 @@ class ReplyDecoder:
         if isinstance(decision, WrongWindow):
             return decision
         if self._extra and not decision:
-            return WrongWindow(replies.server_ms(line.split()))
+            return WrongWindow(replies.server_ms(replies.numbers_of(line)))
         if subject is not None:
             if self._extra:
                 subject.stock_up(self._extra, line)
@@ -69,7 +69,7 @@ class ReplyDecoder:
 
     def _decided(self, line: bytes, *, charged: bool) -> Decision | WrongWindow:
         if line[0] == _ELSEWHERE:
-            return WrongWindow(replies.server_ms(line.split()))
+            return WrongWindow(replies.server_ms(replies.numbers_of(line)))
         outcome = self._outcome(line)
         receipt = ChargeReceipt(self._request, line, charged)
         return Decision(line[0] == _ALLOWED, outcome, self._request.cost, Source.REDIS, receipt)

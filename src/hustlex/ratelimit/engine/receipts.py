@@ -66,9 +66,9 @@ class ChargeReceipt(msgspec.Struct, eq=False, gc=False):
 
 def charged_parts(request: CheckRequest, line: bytes, cost: int) -> list[ChargedPart]:
     """What a call of this cost was charged, by the reply that allowed it."""
-    words = [int(word) for word in line.split()]
+    words = replies.numbers_of(line)
     found, now_ms, bits, compiled = [], replies.server_ms(words), words[3], request.compiled
-    for place, (policy, algorithm) in enumerate(zip(compiled.policies, compiled.algorithms, strict=True)):
+    for place, (policy, algorithm, *_) in enumerate(compiled.judges):
         if bits >> place & 1:
             continue
         amount = policy.units(cost)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
 
 from hustlex.ratelimit.engine.ops import CheckRequest
 from hustlex.ratelimit.policy.algorithms import ARITHMETIC, Reading, shown_limit, state_of
 from hustlex.ratelimit.types import NEVER, Brief, PolicyState, brief_of
 
 _BANNED = 3
+_read: Callable[[bytes], list[int]] = msgspec.json.Decoder(list[int]).decode
 _NUMBERS = 5
 """The first of a policy's numbers, in a reply of one policy."""
 
 
+def numbers_of(line: bytes) -> list[int]:
+    """A reply's words. As JSON they are read in half the time."""
+    return _read(b"[%b]" % line.replace(b" ", b","))
+
+
 def read(request: CheckRequest, line: bytes, age_us: int = 0) -> tuple[PolicyState, ...]:
     """Each policy's state, ``age_us`` after the reply. Of a ban: only the policy that bans."""
-    words = list(map(int, line.split()))
+    words = numbers_of(line)
     if words[0] == _BANNED:
         return (_ban(request, words[4], words[3] * 1000 - age_us),)
     return tuple([state_of(reading, age_us) for reading in _readings(request, words)])
@@ -23,18 +31,17 @@ def read(request: CheckRequest, line: bytes, age_us: int = 0) -> tuple[PolicySta
 
 def briefs(request: CheckRequest, line: bytes, age_us: int = 0, before: int = 0) -> list[Brief]:
     """What clients are told of each policy, ``age_us`` after the reply, and after ``before`` more of them passed."""
-    words = list(map(int, line.split()))
+    words = numbers_of(line)
     if words[0] == _BANNED:
         return [brief_of(_ban(request, words[4], words[3] * 1000 - age_us))]
     if before:
         words[_NUMBERS + request.compiled.algorithms[0].counted] += before * request.compiled.step
-    compiled, now_ms, at, found = request.compiled, server_ms(words), 4, []
-    for policy, algorithm in zip(compiled.policies, compiled.algorithms, strict=True):
-        limit, end = words[at], at + 1 + algorithm.width
-        remaining, more = algorithm.left(policy, limit, words[at + 1 : end], now_ms)
+    now_ms, found = server_ms(words), []
+    for policy, algorithm, at, numbers in request.compiled.judges:
+        limit = words[at]
+        remaining, more = algorithm.left(policy, limit, words[numbers], now_ms)
         more = more - age_us if more > age_us else 0
         found.append((policy.name, shown_limit(policy, limit), policy.window, remaining, more))
-        at = end
     return found
 
 
@@ -49,26 +56,25 @@ def later(request: CheckRequest, line: bytes, passed: int) -> bytes:
 
 def refusing(request: CheckRequest, line: bytes) -> list[Reading]:
     """What the policies that refuse read, shadow ones included, in a reply that is no ban."""
-    return [reading for reading in _readings(request, list(map(int, line.split()))) if reading.over]
+    return [reading for reading in _readings(request, numbers_of(line)) if reading.over]
 
 
 def remaining(request: CheckRequest, line: bytes) -> int:
     """Units left of the only policy, in a reply that is no ban."""
-    reading = next(_readings(request, list(map(int, line.split()))))
+    reading = next(_readings(request, numbers_of(line)))
     return ARITHMETIC[reading.policy.algorithm].waits(reading).remaining
 
 
 def _readings(request: CheckRequest, words: Sequence[int]) -> Iterator[Reading]:
-    now_ms, bits, at, compiled = server_ms(words), words[3], 4, request.compiled
-    for place, (policy, algorithm) in enumerate(zip(compiled.policies, compiled.algorithms, strict=True)):
-        numbers = words[at + 1 : at + 1 + algorithm.width]
-        yield Reading(policy, words[at], numbers, now_ms, bool(bits >> place & 1), policy.units(request.cost))
-        at += 1 + algorithm.width
+    now_ms, bits = server_ms(words), words[3]
+    for place, (policy, _, at, numbers) in enumerate(request.compiled.judges):
+        over, units = bool(bits >> place & 1), policy.units(request.cost)
+        yield Reading(policy, words[at], words[numbers], now_ms, over, units)
 
 
-def server_ms(words: Sequence[int | bytes]) -> int:
+def server_ms(words: Sequence[int]) -> int:
     """The server's clock in a reply's words."""
-    return int(words[1]) * 1000 + int(words[2]) // 1000
+    return words[1] * 1000 + words[2] // 1000
 
 
 def _ban(request: CheckRequest, place: int, rest_us: int) -> PolicyState:

@@ -133,7 +133,8 @@ class _Strict:
         if not used:
             return limit, 0
         width, newborn = self._newborn(policy, now_ms)
-        return max(0, limit - used), max(0, newborn - oldest * width) * _MS
+        rest_ms = newborn - oldest * width
+        return (limit - used if limit > used else 0), (rest_ms * _MS if rest_ms > 0 else 0)
 
     def _newborn(self, policy: Policy, now_ms: int) -> tuple[int, int]:
         """Milliseconds of a bucket, and until one of age 0 has left the span, and the one behind it."""
