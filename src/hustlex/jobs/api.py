@@ -160,7 +160,7 @@ class Jobs:
         Returns Succeeded (result, as it is kept), Failed (error) when it is archived, NotYet when the time is up, or
         Gone. A job that is not kept (``retention``) leaves a trace for some minutes if somebody waited for it, for a
         day if its handler reported progress or wrote a log, else for half a minute; if it returned nothing only while
-        it is among the last 1,000 such of its queue.
+        it is among the last 1,000 such of its queue. Raises Unavailable when the server is away at the end of the time.
         """
         patience_s = check.duration("timeout", timeout).total_seconds()
         task_id, queue = _addressed(task, queue)

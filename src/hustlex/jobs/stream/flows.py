@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 from hustlex.core.op import Batch, Flow, Sleep, do
-from hustlex.errors import Error
+from hustlex.errors import Closed, Denied, Error, Refused, Unavailable
 from hustlex.jobs import lookup
 from hustlex.jobs.enqueue.options import DEFAULT_QUEUE
 from hustlex.jobs.stream import ops
@@ -18,14 +19,23 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.5
 
 
 def wait(queue: str | None, task_id: str, timeout_s: float) -> Flow[Ending[bytes | None]]:
-    """Look until the job has ended: soon at first, then twice a second. Meanwhile the task is marked as awaited."""
+    """Look until the job has ended: soon at first, then twice a second. Meanwhile the task is marked as awaited.
+
+    A server that is away is waited for as well; raises what the last look failed with when the time is up.
+    """
     waited, pause_s, marked = 0.0, _FIRST_PAUSE_S, False
-    queue = (yield from _home(task_id)) if queue is None else queue
     while True:
-        ending = _ending((yield from do(ops.glance(queue, task_id, ops.LAST))))
-        if not isinstance(ending, NotYet) or waited >= timeout_s:
-            return ending
-        marked = marked or (yield from do(ops.await_end(queue, task_id)))
+        began = monotonic()
+        try:
+            queue = (yield from _home(task_id)) if queue is None else queue
+            ending = _ending((yield from do(ops.glance(queue, task_id, ops.LAST))))
+            if not isinstance(ending, NotYet) or waited >= timeout_s:
+                return ending
+            marked = marked or (yield from do(ops.await_end(queue, task_id)))
+        except (Unavailable, Refused) as failure:  # one that starts refuses while it reads its data
+            waited += monotonic() - began
+            if waited >= timeout_s or isinstance(failure, Closed | Denied):
+                raise
         pause_s = min(pause_s, timeout_s - waited)
         yield Sleep(pause_s)
         waited += pause_s
