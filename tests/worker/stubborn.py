@@ -49,6 +49,20 @@ async def stands() -> None:
     time.sleep(60)
 
 
+@tasks.task("crowds")
+async def crowds(*, deaf: bool) -> None:
+    """From here on no thread can be started, as where a container's limit of processes is reached."""
+
+    def full(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threading.Thread.start = full  # type: ignore[method-assign]
+    await _began()
+    while deaf:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+
 @tasks.task("fine")
 async def fine() -> None:
     """Shows that the worker runs, and that what its start has made is left out of collections."""

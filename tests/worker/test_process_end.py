@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 import redis
@@ -73,6 +74,18 @@ def test_one_signal_ends_a_process_whose_handler_does_not_end(launch: Launch, ra
     assert process.returncode == 0
     assert raw.lrange(DEFAULT.pending, 0, -1) == [b"j"]
     assert raw.hget(DEFAULT.task("j"), "state") == b"pending"
+    assert not raw.exists(DEFAULT.active, DEFAULT.lease, DEFAULT.retry)
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_one_signal_ends_a_process_that_can_start_no_thread(launch: Launch, raw: redis.Redis, deaf: bool) -> None:
+    put(raw, message("j", type="crowds", payload=msgspec.json.encode({"deaf": deaf})))
+    process = launch()
+    wait(begun(raw, "crowds"))
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=45)
+    assert process.returncode == (-signal.SIGALRM if deaf else 0)
+    assert raw.lrange(DEFAULT.pending, 0, -1) == ([b"j"] if deaf else [])
     assert not raw.exists(DEFAULT.active, DEFAULT.lease, DEFAULT.retry)
 
 

@@ -55,7 +55,11 @@ class Ending:
 
 
 def _end_within(seconds: float, code: int, why: str) -> None:
-    threading.Thread(target=_end, args=(seconds, code, why), daemon=True, name="hustlex last deadline").start()
+    try:
+        threading.Thread(target=_end, args=(seconds, code, why), daemon=True, name="hustlex last deadline").start()
+    except RuntimeError:  # the system lets no thread start: then the kernel ends it, without a word
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _end(seconds: float, code: int, why: str) -> None:
