@@ -35,6 +35,9 @@ class Made:
     def disconnect(self) -> None:
         self.link = None
 
+    def unread(self) -> bool:
+        return False
+
     def poll(self, milliseconds: int) -> list[int]:
         assert milliseconds == 0
         return [1] if self.farewell else []

@@ -132,7 +132,7 @@ class Driver:
 
         durability: the reply is a WaitReply.
         """
-        whole_script, route, node = False, None, ""
+        route, node = None, ""
         seconds = self._seconds(op) + (durability.patience_ms / 1000 if durability is not None else 0)
         patience = Patience(op, deadline, seconds, int(failure is not None))
         while True:
@@ -142,10 +142,9 @@ class Driver:
                 self._consider(op, failure, route, node, patience)
                 if not scriptless(failure):
                     self._tally.add("repeated")
-                whole_script = whole_script or scriptless(failure)
             if self._closed:
                 raise closed().during(op.name)
-            packed, until = [pack(op, whole_script=whole_script)], patience.attempt(time.monotonic())
+            packed, until = [pack(op, whole_script=patience.whole_script)], patience.attempt(time.monotonic())
             try:
                 route = route or self._pools.route(op, until)
                 if durability is not None:
@@ -192,7 +191,7 @@ class Driver:
         if error is not None and not (isinstance(failure, Late) and failure.silent and patience.goes_on(now)):
             raise patience.told(error, now, node) from None
         reason = patience.reason(failure, now)
-        if scriptless(failure) or (detour is not None and attempt <= MOST_DETOURS):
+        if patience.sends_text(failure) or (detour is not None and attempt <= MOST_DETOURS):
             return
         delay = backoff(attempt)
         if not isinstance(failure, NotSent):

@@ -102,6 +102,7 @@ _LACKING = re.compile(r"permissions to run the '([a-z][a-z|_-]{0,40})' command")
 _OUTDATED = re.compile(rb"[0-6]\.")
 """Versions whose Lua lacks what scripts need. The first Valkey calls itself 7.2."""
 
+_PROTOCOL = 3
 FOREIGN = "what answers there does not speak the Redis protocol"
 
 
@@ -146,6 +147,11 @@ def misplaced(failure: object) -> bool:
 def scriptless(failure: object) -> bool:
     """Whether the server only lacks the script's text."""
     return isinstance(failure, Refused) and failure.server_code == "NOSCRIPT"
+
+
+def greets(hello: object) -> bool:
+    """Whether this is an answer to HELLO 3. To take another for one is to believe that a password was given."""
+    return isinstance(hello, dict) and hello.get(b"proto") == _PROTOCOL
 
 
 def demoted(hello: object) -> Refused | None:

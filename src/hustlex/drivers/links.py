@@ -53,7 +53,7 @@ class Links:
             link = connection.link  # another thread may close it meanwhile
             if link is None:
                 connection.connect()
-            elif link.poll(0):  # nobody waits for an answer: it is the server's farewell
+            elif link.unread() or link.poll(0):  # nobody waits for an answer: it is the server's farewell, or nobody's
                 connection.disconnect()
                 connection.connect()
         except BaseException:
@@ -122,6 +122,7 @@ class OpenLink:
         poller = select.poll()
         poller.register(sock, select.POLLIN)
         self.poll = poller.poll
+        self.unread = self._reader.has_data
 
     def write(self, packed: bytes, deadline: float) -> None:
         """Hand all of it to the kernel."""

@@ -7,7 +7,7 @@ from random import uniform
 from typing import Any
 
 from hustlex.core.op import Effect, Op
-from hustlex.drivers.faults import Failure, Late, Lost, NotSent, misplaced
+from hustlex.drivers.faults import Failure, Late, Lost, NotSent, misplaced, scriptless
 from hustlex.errors import Error, Unavailable
 
 COMMAND_S = 1.0
@@ -78,6 +78,8 @@ class Patience:
         self.until = self._deadline = deadline
         self.began = deadline - seconds
         self.attempts = attempts
+        self.whole_script = False
+        """Whether the text of its script is sent, not only its name."""
         self._seconds = seconds
         self._op = op
         self._limit = float("inf")
@@ -97,6 +99,12 @@ class Patience:
         if now < self.until or self._told is None:
             self._told = failure
         return self._told
+
+    def sends_text(self, failure: Failure) -> bool:
+        """Whether only the script's text was missing: then it is sent at once, and once."""
+        missing = scriptless(failure) and not self.whole_script
+        self.whole_script = self.whole_script or missing
+        return missing
 
     def goes_on(self, now: float) -> bool:
         """Whether its deadline alone is no reason to end."""

@@ -26,6 +26,7 @@ from hustlex.drivers.faults import (
     NotSent,
     demoted,
     greeting,
+    greets,
     link_failure,
     misplaced,
     refusal,
@@ -124,14 +125,14 @@ class ServerPool:
         words = [part for command in packed for part in (_ASKING, command)] if asking else [*packed]
         if sent.looking:
             words.insert(0, _HELLO)
-        with self._kept(connection):
+        with _Kept(self, connection):
             _link(connection).write(b"".join(words) if len(words) > 1 else words[0], deadline)
         return sent
 
     def receive(self, sent: Sent) -> list[Any]:
         """The replies; a refusal is one of them."""
         connection = sent.connection
-        with self._kept(connection, sent.at):
+        with _Kept(self, connection, sent.at):
             hello = _read(connection, sent.deadline) if sent.looking else None
             replies = [_read(connection, sent.deadline) for _ in range(sent.count * (2 if sent.asking else 1))]
         self._pool.give(connection)
@@ -148,7 +149,7 @@ class ServerPool:
         """
         connection = self._take(deadline)
         found: list[Any] = []
-        with self._kept(connection):
+        with _Kept(self, connection):
             _link(connection).write(packed, deadline)
             begun = _read(connection, deadline)
             until = time.monotonic() + seconds
@@ -169,9 +170,6 @@ class ServerPool:
         if any(misplaced(reply) for reply in replies) and connection.opened <= at - SETTLED_S:
             self._doubted = at
         return replies
-
-    def _kept(self, connection: Any, sent_at: float = FOR_EVER) -> _Kept:
-        return _Kept(self, connection, sent_at)
 
     def _broken(self, connection: Any, error: BaseException, sent_at: float = FOR_EVER) -> BaseException:
         """Whatever went wrong ends the connection, and is said in our words."""
@@ -219,7 +217,7 @@ class ServerPool:
             self.tally.add("failed")
             self._links.noted(time.monotonic())
             raise NotSent(link_failure(error)) from None
-        except exceptions.InvalidResponse:
+        except (exceptions.InvalidResponse, AttributeError):  # redis-py asks any greeting for its parts
             raise NotSent(FOREIGN) from None
         except exceptions.RedisError as error:
             raise greeting(str(error), self._endpoint) from None
@@ -262,7 +260,7 @@ class Sent:
 class _Kept:
     """Whatever goes wrong in the block ends the connection, and is said in our words."""
 
-    def __init__(self, pool: ServerPool, connection: Any, sent_at: float) -> None:
+    def __init__(self, pool: ServerPool, connection: Any, sent_at: float = FOR_EVER) -> None:
         self._pool = pool
         self._connection = connection
         self._sent_at = sent_at
@@ -320,6 +318,8 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
                 self.read_response()
             self.opened = self.looked = time.monotonic()
             self.expires = expiry(self.opened, AGE_S)
+            if not greets(self.handshake_metadata):
+                raise exceptions.InvalidResponse
             if (error := unfit(self.handshake_metadata, endpoint)) is not None:
                 raise error
             warn_of_half_a_name(self.handshake_metadata, endpoint)

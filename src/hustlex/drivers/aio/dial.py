@@ -11,12 +11,14 @@ from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.reach import reach
 from hustlex.drivers.faults import (
+    FOREIGN,
     NOT_EXECUTED,
     Late,
     Lost,
     NotSent,
     alone,
     greeting,
+    greets,
     link_failure,
     unfit,
     warn_of_half_a_name,
@@ -156,6 +158,8 @@ def _check_hello(reply: Any, endpoint: Endpoint) -> None:
         raise reply
     if isinstance(reply, ReplyError):
         raise greeting(str(reply), endpoint)
+    if not greets(reply):
+        raise Lost(FOREIGN)
     if (error := unfit(reply, endpoint)) is not None:
         raise error
     warn_of_half_a_name(reply, endpoint)

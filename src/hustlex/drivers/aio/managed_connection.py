@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from hustlex.drivers.aio.connection import Connection
+from hustlex.drivers.aio.connection import Connection, Slot
 from hustlex.drivers.aio.dial import Where, dial, passing
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.faults import SETTLED_S, NotSent, anew, closed, demoted
@@ -21,6 +21,8 @@ from hustlex.errors import Error, Overloaded, Refused, Unavailable
 _TEND_EVERY = 1.0
 _STOOD_STILL = 0.5
 """So late, this process did not listen: whether the server was silent nobody can tell yet."""
+_OVERDUE_S = 10.0
+"""A reply that its caller gave up so long ago, and that has not come to its end, holds up all that follow."""
 _SLOWEST_RETRY = 2.0
 _HELLO = join(("HELLO",))
 """Answered by servers of every state, for every user, with the server's role."""
@@ -69,6 +71,7 @@ class ManagedConnection:
         self._callers = 0
         self._failure: Error | None = None
         self._closed = self._left = False
+        self._first: Slot | None = None
         self.met = False
         """Whether a connection was ever open."""
 
@@ -275,6 +278,9 @@ class ManagedConnection:
         elif connection.waiting and now - max(connection.last_received, connection.busy_since) > self._options.stall:
             connection.abort(f"the server was silent for {self._options.stall:g} s")
             return
+        elif connection.waiting and self._overdue(connection.waiting[0], now):
+            connection.abort("a reply does not come to its end")
+            return
         if now - self._looked >= self._options.look:
             self._looked = now
             connection.send(_HELLO, now + self._options.stall + 1).add_done_callback(self._look_at)
@@ -282,6 +288,11 @@ class ManagedConnection:
             self._expires = expiry(now, self._options.age)
             self._see_off(self._renew(connection))
         self._tending = loop.call_later(_TEND_EVERY, self._tend)
+
+    def _overdue(self, first: Slot, now: float) -> bool:
+        """Whether nothing was answered since the last look, and the reply that is due is nobody's any more."""
+        held, self._first = self._first is first, first
+        return held and now - first[1] > _OVERDUE_S
 
     def _look_at(self, hello: asyncio.Future[Any]) -> None:
         if not hello.cancelled() and hello.exception() is None and demoted(hello.result()):

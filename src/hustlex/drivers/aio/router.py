@@ -80,7 +80,7 @@ class Router:
         a connection of its own. patient: whether it goes on beyond the deadline while its server is being replaced.
         durability: the reply is a WaitReply.
         """
-        whole_script, route, node = False, None, ""
+        route, node = None, ""
         patience = self.patience(op, deadline, wait, durability, int(failure is not None))
         asked = patience.began
         while True:
@@ -92,12 +92,11 @@ class Router:
                 await self._consider(op, failure, route, node, patience)
                 if not scriptless(failure):
                     self._options.tally.add("repeated")
-                whole_script = whole_script or scriptless(failure)
             asked = self._now()
             try:
                 until = patience.attempt(asked)
                 route = route or await self.topology.route(op, until if wait is None else until + _GRACE_S)
-                packed = pack(op, whole_script=whole_script)
+                packed = pack(op, whole_script=patience.whole_script)
                 large = op.large or len(packed) > self._options.large
                 reply = await _attempt(route, packed, until, wait, durability, large=large)
             except (NotSent, Lost, Late) as lost:
@@ -118,7 +117,7 @@ class Router:
         if error is not None and not (isinstance(failure, Late) and failure.silent and patience.goes_on(now)):
             raise patience.told(error, now, node) from None
         reason = patience.reason(failure, now)
-        if scriptless(failure) or (detour is not None and attempt <= MOST_DETOURS):
+        if patience.sends_text(failure) or (detour is not None and attempt <= MOST_DETOURS):
             return
         delay = backoff(attempt)
         if not isinstance(failure, NotSent):
