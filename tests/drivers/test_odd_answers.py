@@ -51,7 +51,9 @@ class Odd:
         await asyncio.gather(*(ended.wait() for ended in self._ended))
 
 
-@pytest.mark.parametrize("greets", [b":1", b"$-1", b"_", b"*0", b"%0", b"+OK", b"#t", b"$2\r\nhi", b"*2\r\n+a\r\n:3"])
+@pytest.mark.parametrize(
+    "greets", [b":1", b"$-1", b"_", b"*0", b"%0", b"+OK", b"#t", b"$2\r\nhi", b"*2\r\n+a\r\n:3", b">0\r\n+OK"]
+)
 async def test_a_greeting_that_is_none_is_no_connection(kind: Callable[..., Any], greets: bytes) -> None:
     """Else the password would count as given, and a call be answered by whatever it is."""
     odd = Odd(greets=greets + b"\r\n")

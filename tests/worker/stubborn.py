@@ -63,6 +63,27 @@ async def crowds(*, deaf: bool) -> None:
             await asyncio.sleep(60)
 
 
+@tasks.task("stops")
+async def stops() -> None:
+    """Stops the event loop that it runs on."""
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(60)
+
+
+@tasks.task("cancels")
+async def cancels() -> None:
+    """Cancels every task there is, its own and the worker's."""
+    for task in asyncio.all_tasks():
+        task.cancel()
+    await asyncio.sleep(60)
+
+
+@tasks.task("closes")
+async def closes() -> None:
+    """Closes the stream that the command prints to."""
+    sys.stdout.close()
+
+
 @tasks.task("fine")
 async def fine() -> None:
     """Shows that the worker runs, and that what its start has made is left out of collections."""

@@ -89,6 +89,29 @@ def test_one_signal_ends_a_process_that_can_start_no_thread(launch: Launch, raw:
     assert not raw.exists(DEFAULT.active, DEFAULT.lease, DEFAULT.retry)
 
 
+@pytest.mark.parametrize("kind", ["stops", "cancels"])
+def test_a_handler_that_ends_the_event_loop_ends_the_process_in_order(
+    launch: Launch, raw: redis.Redis, kind: str
+) -> None:
+    put(raw, message("j", type=kind))
+    process = launch()
+    _, said = process.communicate(timeout=45)
+    assert process.returncode == 1
+    assert "stopped: 0 attempts succeeded, 1 did not" in said
+    assert said.splitlines()[-1].startswith("hustlex: the event loop was ended from within (a handler stopped it, or")
+    assert "in run_until_signal" not in said
+    assert not raw.exists(DEFAULT.active, DEFAULT.lease)
+
+
+def test_a_handler_that_closes_the_output_spoils_no_end(launch: Launch, raw: redis.Redis) -> None:
+    put(raw, message("j", type="closes"))
+    process = launch()
+    wait(lambda: raw.get(DEFAULT.processed) == b"1")
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=45)
+    assert process.returncode == 0 and "Traceback" not in said
+
+
 def test_a_closed_terminal_ends_it_in_order(launch: Launch, raw: redis.Redis) -> None:
     """Told by the kernel and by the shell: that is no second signal, which would hurry it."""
     put(raw, message("f", type="fine"))
@@ -152,7 +175,10 @@ def test_the_command_line_says_what_it_runs_and_what_failed(launch: Launch, raw:
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=45)
     assert process.returncode == 0
-    assert "started: queues default=1; " in said and "task types deaf, fails, fine, plain, stands, thread" in said
+    assert (
+        "started: queues default=1; " in said
+        and "task types cancels, closes, crowds, deaf, fails, fine, plain, stands, stops, thread" in said
+    )
     assert "ERROR hustlex.worker: task fails failed and is archived: ValueError: as usual (id f, queue default" in said
     assert "Traceback" in said and 'raise ValueError("as usual")' in said
     assert "stopped: 1 attempts succeeded, 1 did not" in said

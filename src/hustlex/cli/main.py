@@ -60,7 +60,8 @@ def app() -> None:
     """Run the command line; an error of ours, or of what was typed, is one sentence and an exit code."""
     try:
         code = cli(standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None and not sys.stdout.closed:  # the application's code may have closed it
+            sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except Error as fault:
         _end(str(fault), exit_code(fault))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from hustlex.cli.ending import MARGIN_S, Ending
 from hustlex.core.op import Effect, command
@@ -12,6 +13,8 @@ from hustlex.core.telemetry import Hook
 from hustlex.drivers.aio import Driver, Options
 from hustlex.errors import ConfigurationError, Error
 
+_STOPPED = "Event loop stopped before"
+"""As both loops word it."""
 Engine = Callable[[], Awaitable[None]]
 
 
@@ -39,12 +42,24 @@ def run_until_signal(
     grace_s: what ``stop`` waits for running work; ten seconds after it the process ends whatever hangs.
     """
     log_plainly()
+    engine = _supervised(run, stop, hurry, grace_s, driver)
+    try:
+        _run(engine)
+    except (asyncio.CancelledError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith(_STOPPED):
+            raise
+        raise Error(
+            "the event loop was ended from within", hint="a handler stopped it, or cancelled tasks that are not its own"
+        ) from None
+
+
+def _run(engine: Coroutine[Any, Any, None]) -> None:
     try:
         import uvloop
     except ImportError:
-        asyncio.run(_supervised(run, stop, hurry, grace_s, driver))
+        asyncio.run(engine)
     else:
-        uvloop.run(_supervised(run, stop, hurry, grace_s, driver))
+        uvloop.run(engine)
 
 
 async def _supervised(

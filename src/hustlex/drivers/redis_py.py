@@ -217,7 +217,7 @@ class ServerPool:
             self.tally.add("failed")
             self._links.noted(time.monotonic())
             raise NotSent(link_failure(error)) from None
-        except (exceptions.InvalidResponse, AttributeError):  # redis-py asks any greeting for its parts
+        except (exceptions.InvalidResponse, AttributeError, LookupError):  # redis-py asks any greeting for its parts
             raise NotSent(FOREIGN) from None
         except exceptions.RedisError as error:
             raise greeting(str(error), self._endpoint) from None
