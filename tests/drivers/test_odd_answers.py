@@ -4,13 +4,15 @@ nobody is asked without end, and the next connection is a new beginning."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from hustlex.drivers.aio import managed_connection
+from hustlex.drivers import aio
+from hustlex.drivers.aio import Options, managed_connection
 from hustlex.errors import Error, Refused, Timeout, Unavailable
 from tests.conftest import LONG
 from tests.contract.test_drivers import script
@@ -116,4 +118,20 @@ async def test_a_reply_without_end_does_not_hold_its_connection(
                     continue
                 break
         await street.call("close")
+        await odd.gone()
+
+
+async def test_an_answer_that_is_left_out_is_noticed_at_the_next_look() -> None:
+    """From then on each caller hears what another one asked, and nothing in the protocol tells him."""
+    odd = Odd(lambda number: b"$1\r\n%d\r\n" % number if number else b"")
+    async with answering(odd) as port:
+        options = Options(command=0.2, look=0.0)
+        async with aio.Driver(f"redis://127.0.0.1:{port}", options) as driver:
+            with pytest.raises(Timeout):
+                await driver.run(get("k"))
+            async with asyncio.timeout(60):
+                while odd.connections < 2:
+                    with contextlib.suppress(Error):
+                        await driver.run(get("k"))
+            assert await driver.run(get("k")) == b"%d" % (odd.asked - 1)
         await odd.gone()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from random import random
 from typing import Any
 
 import msgspec
 
-from hustlex.drivers.aio.connection import Connection, Slot
+from hustlex.drivers.aio.connection import Connection, ReplyError, Slot
 from hustlex.drivers.aio.dial import Where, dial, passing
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import SETTLED_S, NotSent, anew, closed, demoted
+from hustlex.drivers.faults import SETTLED_S, NotSent, anew, closed, demoted, greets
 from hustlex.drivers.pack import join
 from hustlex.drivers.patience import Outage, expiry
 from hustlex.errors import Error, Overloaded, Refused, Unavailable
@@ -283,7 +284,7 @@ class ManagedConnection:
             return
         if now - self._looked >= self._options.look:
             self._looked = now
-            connection.send(_HELLO, now + self._options.stall + 1).add_done_callback(self._look_at)
+            connection.send(_HELLO, now + self._options.stall + 1).add_done_callback(partial(self._look_at, connection))
         if now >= self._expires:
             self._expires = expiry(now, self._options.age)
             self._see_off(self._renew(connection))
@@ -294,9 +295,14 @@ class ManagedConnection:
         held, self._first = self._first is first, first
         return held and now - first[1] > _OVERDUE_S
 
-    def _look_at(self, hello: asyncio.Future[Any]) -> None:
-        if not hello.cancelled() and hello.exception() is None and demoted(hello.result()):
+    def _look_at(self, asked: Connection, hello: asyncio.Future[Any]) -> None:
+        if hello.cancelled() or hello.exception() is not None:
+            return
+        reply = hello.result()
+        if demoted(reply):
             self.distrust(asyncio.get_running_loop().time())
+        elif not greets(reply) and type(reply) is not ReplyError:
+            asked.abort("an answer was left out: each caller hears another's")
 
     # -- ending
 
