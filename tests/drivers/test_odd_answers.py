@@ -79,6 +79,38 @@ async def test_one_that_never_greets_is_told(kind: Callable[..., Any]) -> None:
         await street.call("close")
 
 
+async def test_a_greeting_in_single_bytes_ends_with_the_call(kind: Callable[..., Any]) -> None:
+    """It is never silent for long, and it never ends."""
+    sent: list[int] = []
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65_536)
+        writer.write(b"$999999\r\n")
+        with contextlib.suppress(OSError):
+            while not writer.is_closing() and len(sent) < 1_000:
+                writer.write(b"x")
+                sent.append(1)
+                await asyncio.sleep(0.05)
+
+    async with answering(slow) as port:
+        street = Street(kind(f"redis://127.0.0.1:{port}", timeout=SECOND))
+        with pytest.raises(Unavailable):
+            await street.run(get("k"))
+        await street.call("close")
+        assert len(sent) < 1_000
+
+
+@pytest.mark.parametrize("says", [b"%1\r\n*1\r\n:1\r\n:1\r\n", b"%1\r\n%1\r\n:1\r\n:2\r\n:3\r\n"])
+@pytest.mark.parametrize("greets", [False, True])
+async def test_a_map_that_can_be_none_is_no_answer(kind: Callable[..., Any], says: bytes, greets: bool) -> None:
+    odd = Odd(lambda number: b"$1\r\nv\r\n" if greets or number else says, says if greets else GREETING)
+    async with answering(odd) as port:
+        street = Street(kind(f"redis://127.0.0.1:{port}", timeout=LONG))
+        assert await street.run(get("k")) == b"v"
+        await street.call("close")
+        await odd.gone()
+
+
 async def test_an_answer_too_many_is_nobodys(kind: Callable[..., Any]) -> None:
     odd = Odd(lambda number: b"$1\r\n%d\r\n$1\r\nx\r\n" % number)
     async with answering(odd) as port:

@@ -7,6 +7,7 @@ which set a timeout that was set already.
 from __future__ import annotations
 
 import select
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any
 import hiredis
 
 from hustlex.core import forks
+from hustlex.drivers.url import Endpoint
 
 SHORTEST_S = 0.001
 _NEARLY = 1.01
@@ -108,6 +110,27 @@ class Links:
             self.give(connection)
 
 
+class Handshake:
+    """A socket whose reads all together end with the call that needs it: one byte at a time would take for ever."""
+
+    def __init__(self, sock: Any, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def recv_into(self, *into: Any) -> int:
+        """As a socket's. Raises TimeoutError when the deadline has passed."""
+        self._sock.settimeout(max(SHORTEST_S, self._deadline - time.monotonic()))
+        read: int = self._sock.recv_into(*into)
+        return read
+
+    def over(self) -> Any:
+        """The socket itself."""
+        return self._sock
+
+
 class OpenLink:
     """The bytes of one open connection.
 
@@ -132,15 +155,18 @@ class OpenLink:
     def read(self, deadline: float) -> Any:
         """The next reply; a refusal is a hiredis.ReplyError."""
         gets = self._reader.gets
-        reply = gets()
-        while reply is _NOTHING or type(reply) is hiredis.PushNotification:
-            if reply is _NOTHING:
-                self._wait_until(deadline)
-                data = self._sock.recv(_AT_ONCE)
-                if not data:
-                    raise ConnectionError("the server closed the connection")
-                self._reader.feed(data)
+        try:
             reply = gets()
+            while reply is _NOTHING or type(reply) is hiredis.PushNotification:
+                if reply is _NOTHING:
+                    self._wait_until(deadline)
+                    data = self._sock.recv(_AT_ONCE)
+                    if not data:
+                        raise ConnectionError("the server closed the connection")
+                    self._reader.feed(data)
+                reply = gets()
+        except TypeError:  # a key of a map that can be none
+            raise hiredis.ProtocolError from None
         return reply
 
     def _wait_until(self, deadline: float) -> None:
@@ -148,3 +174,10 @@ class OpenLink:
         if not left <= self._timeout <= left * _NEARLY:
             self._timeout = left
             self._sock.settimeout(left)
+
+
+def addresses(endpoint: Endpoint) -> int:
+    """How many redis-py will try, one after the other: each gets its share of the time."""
+    if endpoint.path or endpoint.numeric:
+        return 1
+    return max(1, len(socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -33,7 +32,7 @@ from hustlex.drivers.faults import (
     unfit,
     warn_of_half_a_name,
 )
-from hustlex.drivers.links import SHORTEST_S, Links, OpenLink
+from hustlex.drivers.links import SHORTEST_S, Handshake, Links, OpenLink, addresses
 from hustlex.drivers.login import login, loginless
 from hustlex.drivers.pack import join
 from hustlex.drivers.patience import AGE_S, COMMAND_S, FOR_EVER, Outage, expiry
@@ -217,7 +216,7 @@ class ServerPool:
             self.tally.add("failed")
             self._links.noted(time.monotonic())
             raise NotSent(link_failure(error)) from None
-        except (exceptions.InvalidResponse, AttributeError, LookupError):  # redis-py asks any greeting for its parts
+        except (exceptions.InvalidResponse, AttributeError, LookupError, TypeError):  # whatever it took for a greeting
             raise NotSent(FOREIGN) from None
         except exceptions.RedisError as error:
             raise greeting(str(error), self._endpoint) from None
@@ -303,7 +302,7 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
             if moves:
                 self.host, self.port = endpoint.host, endpoint.port
             left = max(SHORTEST_S, until - time.monotonic())
-            self.socket_connect_timeout = min(CONNECT_S, left) / _addresses(endpoint)
+            self.socket_connect_timeout = min(CONNECT_S, left) / addresses(endpoint)
             self.socket_timeout = min(COMMAND_S, left)
             try:
                 super().connect()
@@ -311,6 +310,9 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
             except BaseException:  # redis-py closes for errors of its own only
                 self.disconnect()
                 raise
+
+        def _connect(self) -> Any:
+            return Handshake(super()._connect(), _patience.until)
 
         def _begin(self, endpoint: Endpoint) -> None:
             if endpoint.replica and endpoint.mode == "cluster":
@@ -323,6 +325,7 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
             if (error := unfit(self.handshake_metadata, endpoint)) is not None:
                 raise error
             warn_of_half_a_name(self.handshake_metadata, endpoint)
+            self._sock = self._sock.over()
             self.link = OpenLink(self._sock, COMMAND_S)
             self.counted = tally.opened()
 
@@ -332,13 +335,6 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
             super().disconnect(*how, **more)
 
     return Hurried
-
-
-def _addresses(endpoint: Endpoint) -> int:
-    """How many redis-py will try, one after the other: each gets its share of the time."""
-    if endpoint.path or endpoint.numeric:
-        return 1
-    return max(1, len(socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)))
 
 
 _Parser: Any = DefaultParser
