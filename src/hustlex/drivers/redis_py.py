@@ -286,14 +286,21 @@ def _read(connection: Any, deadline: float) -> Any:
     return refusal(str(reply)) if type(reply) is hiredis.ReplyError else reply
 
 
+class _Hasty:
+    opened = looked = expires = 0.0
+    counted = False
+    link: OpenLink | None = None
+    _sock: Any
+
+    def _connect(self) -> Any:
+        connect: Callable[[], Any] = super()._connect  # type: ignore[misc]
+        return Handshake(connect(), _patience.until)
+
+
 def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> Any:
     """redis-py's connection, opened within the time of the call that needs it, its handshake included."""
 
-    class Hurried(kind):  # type: ignore[misc]
-        opened = looked = expires = 0.0
-        counted = False
-        link: OpenLink | None = None
-
+    class Hurried(_Hasty, kind):  # type: ignore[misc]
         def connect(self) -> None:
             if self._sock is not None:
                 return
@@ -310,9 +317,6 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
             except BaseException:  # redis-py closes for errors of its own only
                 self.disconnect()
                 raise
-
-        def _connect(self) -> Any:
-            return Handshake(super()._connect(), _patience.until)
 
         def _begin(self, endpoint: Endpoint) -> None:
             if endpoint.replica and endpoint.mode == "cluster":
