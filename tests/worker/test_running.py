@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import redis
 
+from hustlex.drivers.aio import Driver, Options
 from hustlex.jobs import Jobs, Tasks, current_job
 from hustlex.jobs.define.signals import RevokeTask, SkipRetry
 from hustlex.jobs.wire import decode_task
+from hustlex.worker import Worker
 from hustlex.worker.fetch.fetcher import Fetcher
 from hustlex.worker.fetch.waiter import Waiter
 from tests.worker.support import DEFAULT, dump, message, put, until
@@ -570,3 +572,26 @@ async def test_a_push_wakes_an_idle_worker_and_pausing_stops_it(start: Start, ta
     assert len(ran) == 20 and raw.llen(DEFAULT.pending) == 1
     raw.delete(DEFAULT.paused)
     await until(lambda: len(ran) == 21)
+
+
+async def test_a_worker_of_more_queues_than_connections_for_waiting_is_well(
+    url: str, tasks: Tasks, raw: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran: list[int] = []
+
+    @tasks.task("t")
+    async def t(n: int) -> None:
+        ran.append(n)
+
+    names = [f"tenant-{number}" for number in range(8)]
+    async with (
+        Driver(url, Options(blocking=2)) as driver,
+        Worker(driver, tasks, queues=dict.fromkeys(names, 1)) as worker,
+    ):
+        fetched = worker.parts.waiters
+        await until(lambda: sum(not waiter.resting for waiter in fetched.values()) == len(names))
+        for number, name in enumerate(names):
+            put(raw, message(f"j{number}", type="t", queue=name, payload=b'{"n":%d}' % number))
+        await until(lambda: sorted(ran) == list(range(len(names))))
+        assert worker.health.ok, worker.health.trouble
+    assert "blocking" not in caplog.text

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from hustlex.core.op import AsyncDriver
-from hustlex.errors import Error
+from hustlex.errors import Error, Overloaded
 from hustlex.jobs.lease.ops import wait_pending
 from hustlex.worker.queue_state import QueueState
 from hustlex.worker.service import FOREVER, Service, backoff
@@ -14,14 +14,14 @@ from hustlex.worker.service import FOREVER, Service, backoff
 _BLOCK_S = 60
 _TRIAL_S = 1
 """The first wait after a failure, so that health hears soon of its success."""
-_PAUSED_S = 1.0
+_LOOK_S = 1.0
 
 
 class Waiter(Service):
     """Sleeps while the queue is awake; when it falls asleep, waits for its next task and wakes it.
 
     A paused queue is looked at every second instead, and one that its limits close when they may let a task through,
-    because its tasks would end every wait at once.
+    because its tasks would end every wait at once. So is one for which no connection for waiting is left.
     """
 
     interruptible = True
@@ -40,13 +40,15 @@ class Waiter(Service):
             return FOREVER
         try:
             if self._queue.paused:
-                await asyncio.sleep(_PAUSED_S)
+                await asyncio.sleep(_LOOK_S)
             elif self._queue.rest_s:
                 await asyncio.sleep(self._queue.rest_s)
             else:
                 seconds = _TRIAL_S if self.trouble else _BLOCK_S
                 if not await self._driver.block(wait_pending(self._queue.keys, seconds), seconds):
                     return 0
+        except Overloaded:  # a worker of more queues than the driver has connections for waiting
+            await asyncio.sleep(_LOOK_S)
         except Error:
             await asyncio.sleep(backoff(self._failures + 1, self.slowest_retry_s))
             self._report()  # better to look by polling than not at all
