@@ -13,10 +13,10 @@
 local until_s = math.floor(clock(now_ms) / 1000) + 30
 local mine = {}
 for _, id in ipairs(redis.call('ZREVRANGE', lease, 0, 1999)) do
-  local task = fields(tasks .. id, 'owner', 'msg', unpack(past_fields))
-  if task[1] and task[2] and task[1]:match('^[^:]+') == server then
+  local task = record(tasks .. id)
+  if task.owner and task.msg and task.owner:match('^[^:]+') == server then
     redis.call('ZADD', lease, 'XX', until_s, id)
-    mine[#mine + 1] = {id, task[1], task[2], past_of(id, task, 3) or {}}
+    mine[#mine + 1] = {id, task.owner, task.msg, past_of(id, task) or {}}
   end
 end
 return mine

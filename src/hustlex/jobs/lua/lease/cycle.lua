@@ -1,7 +1,7 @@
 -- jobs.cycle: acknowledge tasks of one queue that succeeded and are not kept, and lease new ones, in one step.
 -- EFFECT once
 -- KEYS pending          list    asynq:{<queue>}:pending
--- KEYS paused           string  asynq:{<queue>}:paused           exists while the queue is paused
+-- KEYS paused           any     asynq:{<queue>}:paused           exists while the queue is paused
 -- KEYS active           list    asynq:{<queue>}:active
 -- KEYS lease            zset    asynq:{<queue>}:lease            task id by Unix second of expiry
 -- KEYS owners           zset    asynq:{<queue>}:x:owners         server id by the second it is dead after

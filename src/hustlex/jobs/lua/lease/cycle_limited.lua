@@ -1,7 +1,7 @@
 -- jobs.cycle_limited: jobs.cycle for a queue with limits: of tasks in active, whoever holds them, and of leases in time.
 -- EFFECT once
 -- KEYS pending          list    asynq:{<queue>}:pending
--- KEYS paused           string  asynq:{<queue>}:paused           exists while the queue is paused
+-- KEYS paused           any     asynq:{<queue>}:paused           exists while the queue is paused
 -- KEYS active           list    asynq:{<queue>}:active
 -- KEYS lease            zset    asynq:{<queue>}:lease            task id by Unix second of expiry
 -- KEYS owners           zset    asynq:{<queue>}:x:owners         server id by the second it is dead after

@@ -10,6 +10,13 @@ local function fields(key, ...)
   return found.err and {} or found
 end
 
+-- All of them by name. What is there, three as a rule, is read for less than ten names; a table that grows costs more.
+local function record(key)
+  local flat, all = redis.pcall('HGETALL', key), {msg = false, state = false, pending_since = false}
+  for n = 1, #flat, 2 do all[flat[n]] = flat[n + 1] end
+  return all
+end
+
 local function is_hash(key) return redis.call('TYPE', key).ok == 'hash' end
 
 local function free(lock, id)

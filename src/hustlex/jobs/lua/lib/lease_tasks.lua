@@ -6,25 +6,24 @@
 -- Ids without a task, and ids that somebody is running already, are dropped: they would break readers of the queue.
 local function lease_tasks(pending, active, lease, owners, tasks, holder, want, now)
   local now_s = math.floor(now / 1000)
-  local leased, ids, expiries, taken, pasts, since = {}, {}, {}, {}, {}, nil
+  local leased, ids, expiries, taken, pasts, since, n = {}, {}, {}, {}, {}, nil, 0
   for _, id in ipairs(want > 0 and redis.call('RPOP', pending, want) or {}) do
-    local task = fields(tasks .. id, 'msg', 'state', 'unique_until', 'unique_key', 'pending_since', unpack(past_fields))
-    if not task[1] then
-      if is_hash(tasks .. id) then redis.call('DEL', tasks .. id) end
-    elseif task[2] ~= 'active' or not (taken[id] or redis.call('ZSCORE', lease, id)) then
-      taken[id] = true
-      redis.call('HSET', tasks .. id, 'state', 'active', 'owner', holder)
-      redis.call('HDEL', tasks .. id, 'pending_since')
-      if task[3] == 'started' then free(task[4], id) end
-      leased[#leased + 1], leased[#leased + 2] = id, task[1]
-      local past = past_of(id, task, 6)
-      if #ids == 0 then since = tonumber(task[5] or '') end
-      if past then pasts[#pasts + 1] = past end
-      ids[#ids + 1] = id
-      expiries[#expiries + 1], expiries[#expiries + 2] = now_s + 30, id
+    local key = tasks .. id
+    local task = record(key)
+    if not task.msg then
+      if is_hash(key) then redis.call('DEL', key) end
+    elseif task.state ~= 'active' or not (taken[id] or redis.call('ZSCORE', lease, id)) then
+      redis.call('HSET', key, 'state', 'active', 'owner', holder)
+      if task.pending_since then redis.call('HDEL', key, 'pending_since') end
+      if task.unique_until == 'started' then free(task.unique_key, id) end
+      if n == 0 then since = tonumber(task.pending_since or '') end
+      n, taken[id] = n + 1, true
+      ids[n], expiries[2 * n - 1], expiries[2 * n] = id, now_s + 30, id
+      leased[2 * n - 1], leased[2 * n] = id, task.msg
+      pasts[#pasts + 1] = past_of(id, task)
     end
   end
-  if #ids > 0 then
+  if n > 0 then
     redis.call('LPUSH', active, unpack(ids))
     redis.call('ZADD', lease, unpack(expiries))
     redis.call('ZADD', owners, now_s + 10, holder:match('^[^:]+'))
