@@ -14,6 +14,8 @@ class Forked(Protocol):
         """Called in the child. What the parent had open is the parent's: forget it, and close nothing."""
 
 
+_here = [os.getpid()]
+"""Asked for once and after each fork: it is a call of the kernel, and looked at after each step of a handler."""
 _watched: weakref.WeakSet[Forked] = weakref.WeakSet()
 
 
@@ -23,6 +25,7 @@ def watch(owner: Forked) -> None:
 
 
 def _notify_watched() -> None:
+    _here[0] = os.getpid()
     for owner in list(_watched):
         owner.forked()
 
@@ -33,7 +36,7 @@ def end_copy(own: int, fault: BaseException | None = None, *, waits: bool = Fals
 
     Its exit code: 0, or 1 when it raised this or waits for what never comes, or what it wished for.
     """
-    if os.getpid() != own:
+    if _here[0] != own:
         os._exit(1 if waits else 0 if fault is None else _code_of(fault))
 
 

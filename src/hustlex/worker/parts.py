@@ -143,7 +143,8 @@ class WorkerParts:
     def _watch(self, job: LeasedTask) -> None:
         """A handler began to wait, or has another time."""
         self.deadlines.watch(job)
-        self.surplus.watch()
+        if self.executor.full:
+            self.surplus.watch()
 
     def feeders(self) -> list[Service]:
         """What brings new work, or keeps house, in the order in which they stop."""

@@ -32,69 +32,44 @@ Finish = Callable[[QueueKeys, str, Sequence[Arg], int], Op[bytes]]
 """A kind of ``finish``, or ``limit.defer`` or ``limit.put_off``."""
 
 
-class LeasedTask:
-    """From its lease until its outcome is acknowledged.
+class LeasedTask(msgspec.Struct, eq=False):
+    """From its lease until its outcome is acknowledged."""
 
-    - id: as Redis has it. holder: what the task's owner field holds, the fence of every write.
-    - lease_until: on the monotonic clock; past it nothing may be written. past: what befell it before.
-    - began: monotonic. started_ms, deadline_ms: Unix ms. All are 0 before the start.
-    - fate: why the handler was told to stop; told_ms: when, Unix ms.
-    - patience_ms: how long its end is waited for then (0 in a thread, which cannot be told; a cancelled one has until
-      its deadline); give_up_ms: until when, 0 = not told to stop.
-    - settled: its outcome is decided, whatever the handler does from now on.
-    - runner: the task that runs it, while it waits for something.
-    - telling: who is to hear of its end.
-    - result: what it returned, as JSON, or wrote; None = nothing. wrote: which of the two.
-    """
-
-    __slots__ = (
-        "began",
-        "deadline_ms",
-        "fate",
-        "give_up_ms",
-        "holder",
-        "id",
-        "lease_until",
-        "message",
-        "past",
-        "patience_ms",
-        "queue",
-        "result",
-        "runner",
-        "settled",
-        "started_ms",
-        "telling",
-        "told_ms",
-        "wrote",
-    )
-
-    def __init__(
-        self,
-        queue: QueueState,
-        task_id: bytes,
-        holder: str,
-        message: TaskMessage,
-        lease_until: float,
-        past: Past = NO_PAST,
-    ) -> None:
-        self.queue = queue
-        self.id = task_id
-        self.holder = holder
-        self.message = message
-        self.lease_until = lease_until
-        self.past = past
-        self.began = 0.0
-        self.started_ms = 0
-        self.deadline_ms = 0
-        self.fate: Exception | None = None
-        self.patience_ms = 0
-        self.give_up_ms = 0
-        self.told_ms = 0
-        self.settled = False
-        self.runner: asyncio.Task[None] | None = None
-        self.result: bytes | None = None
-        self.wrote = False
-        self.telling: AttemptEnded | None = None
+    queue: QueueState
+    id: bytes
+    """As Redis has it."""
+    holder: str
+    """What the task's owner field holds, the fence of every write."""
+    message: TaskMessage
+    lease_until: float
+    """On the monotonic clock; past it nothing may be written."""
+    past: Past = NO_PAST
+    """What befell it before."""
+    began: float = 0.0
+    """Monotonic; 0 before the start, as the two that follow."""
+    started_ms: int = 0
+    """Unix ms."""
+    deadline_ms: int = 0
+    """Unix ms."""
+    fate: Exception | None = None
+    """Why the handler was told to stop."""
+    told_ms: int = 0
+    """When it was, Unix ms."""
+    patience_ms: int = 0
+    """How long its end is waited for then: 0 in a thread, which cannot be told; a cancelled one has until its
+    deadline."""
+    give_up_ms: int = 0
+    """Until when that is; 0 = not told to stop."""
+    settled: bool = False
+    """Its outcome is decided, whatever the handler does from now on."""
+    runner: asyncio.Task[None] | None = None
+    """The task that runs it, while it waits for something."""
+    result: bytes | None = None
+    """What it returned, as JSON, or wrote; None = nothing."""
+    wrote: bool = False
+    """Which of the two."""
+    telling: AttemptEnded | None = None
+    """Who is to hear of its end."""
 
     def start(self, began: float, now_ms: int, deadline_ms: int, patience_ms: int) -> None:
         """Its handler is called. began: monotonic."""

@@ -199,48 +199,49 @@ class Executor:
         self._wake_one()
 
     async def _run(self) -> None:
+        """One job after another. All in one coroutine: each that awaits another is a step more at every wait."""
         me = asyncio.current_task()
         assert me is not None
-        hand: list[LeasedTask | None] = [None]
+        job: LeasedTask | None = None
+        began = awake = monotonic()
         try:
-            await self._serve(me, hand)
+            while not self._closed and not me.cancelling():
+                if not self.backlog:
+                    await self._fed()
+                    began = awake = monotonic()
+                    continue
+                job = self.backlog.popleft()
+                self.begun_at = began
+                waited, error = self._begin(job, began)
+                end_copy(self._process, error, waits=waited is not None)
+                if waited is not None:
+                    self._waits(job, me, began)
+                    try:
+                        await waited
+                    except Exception as fault:  # noqa: BLE001 - a failed attempt
+                        error = fault
+                    finally:
+                        self._waited(job, me)
+                    awake = monotonic()
+                self._settle(job, error)
+                ended = monotonic()
+                self.pace += (ended - began - self.pace) * _BLEND if self.pace >= 0 else ended - began + 1
+                if ended - awake > _SLICE_S:
+                    if waited is None and ended - began > BLOCK_S:
+                        self._on_block(job.message, ended - began)
+                    await asyncio.sleep(0)
+                    ended = awake = monotonic()
+                began = ended
         except Exception as fault:
-            if (job := hand[0]) is not None:
+            if job is not None:
                 self._settle(job, fault)
             raise
 
-    async def _serve(self, me: asyncio.Task[None], hand: list[LeasedTask | None]) -> None:
-        """hand: holds the job that is being run."""
-        began = awake = monotonic()
-        while not self._closed and not me.cancelling():
-            if not self.backlog:
-                await self._rest()
-                began = awake = monotonic()
-                continue
-            job = self.backlog.popleft()
-            hand[0] = job
-            self.begun_at = began
-            waited, error = self._begin(job, began)
-            end_copy(self._process, error, waits=waited is not None)
-            if waited is not None:
-                if monotonic() - began > BLOCK_S:
-                    self._on_block(job.message, monotonic() - began)
-                error = await self._outlast(job, me, waited)
-                awake = monotonic()
-            self._settle(job, error)
-            ended = monotonic()
-            self.pace += (ended - began - self.pace) * _BLEND if self.pace >= 0 else ended - began + 1
-            if ended - awake > _SLICE_S:
-                if waited is None and ended - began > BLOCK_S:
-                    self._on_block(job.message, ended - began)
-                await asyncio.sleep(0)
-                ended = awake = monotonic()
-            began = ended
-
-    async def _rest(self) -> None:
+    def _fed(self) -> asyncio.Future[None]:
+        """Done when there is work."""
         fed = asyncio.get_running_loop().create_future()
         self._idle.append(fed)
-        await fed
+        return fed
 
     def _begin(self, job: LeasedTask, began: float) -> tuple[Rest | None, Exception | None]:
         """Drive a handler to its first wait. What is left of it, or None and how it ended."""
@@ -318,27 +319,26 @@ class Executor:
         if rest is not None:
             yield from cast("Generator[Any, Any, None]", rest)
 
-    async def _outlast(self, job: LeasedTask, me: asyncio.Task[None], rest: Rest) -> Exception | None:
-        """Wait for a handler's end, while another runner takes the next job."""
+    def _waits(self, job: LeasedTask, me: asyncio.Task[None], began: float) -> None:
+        """A handler waits for the first time, and another runner takes the next job."""
+        if monotonic() - began > BLOCK_S:
+            self._on_block(job.message, monotonic() - began)
         job.wait(me)
         self.waiting.add(job)
         self._wake_one()
         self._on_wait(job)
-        try:
-            await rest
-            return None
-        except Exception as fault:  # noqa: BLE001 - a failed attempt
-            return fault
-        finally:
-            self.waiting.discard(job)
-            job.wait(None)
-            if job in self.hung:
-                self.hung.discard(job)
-                self._on_ended(job)
-            if self._drained is not None and not self.waiting and not self._drained.done():
-                self._drained.set_result(None)
-            while me.cancelling():
-                me.uncancel()
+
+    def _waited(self, job: LeasedTask, me: asyncio.Task[None]) -> None:
+        """It ended."""
+        self.waiting.discard(job)
+        job.wait(None)
+        if job in self.hung:
+            self.hung.discard(job)
+            self._on_ended(job)
+        if self._drained is not None and not self.waiting and not self._drained.done():
+            self._drained.set_result(None)
+        while me.cancelling():
+            me.uncancel()
 
     def _settle(self, job: LeasedTask, error: Exception | None) -> None:
         """Decide the outcome, once."""

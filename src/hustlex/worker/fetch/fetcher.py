@@ -16,7 +16,8 @@ from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs.lease.ops import NO_PAST, Past
-from hustlex.jobs.wire import WireError, decode_task
+from hustlex.jobs.reader import MessageReader
+from hustlex.jobs.wire import WireError
 from hustlex.worker.clock import monotonic
 from hustlex.worker.fetch.requests import (
     MOST,
@@ -93,6 +94,7 @@ class Fetcher:
         self._admission = admission
         self._exchange = exchange
         self._waiters = waiters
+        self._read = MessageReader().read
         self._lively: dict[QueueState, None] = {}
         for queue in queues:
             queue.join(self._lively)
@@ -172,7 +174,7 @@ class Fetcher:
         jobs = []
         for task_id, holder, data in leased:
             try:
-                message = decode_task(data)
+                message = self._read(data)
             except WireError:
                 _log.error("queue %s: a message cannot be decoded, it is set aside", queue.name)
                 queue.poison.append((task_id, holder))

@@ -38,9 +38,9 @@ class Surplus(Service):
         self._executor = executor
         self._limiter = limiter
 
-    def watch(self, _: object = None) -> None:
-        """A handler began to wait."""
-        if self.resting and not self._looks and self._executor.full:
+    def watch(self) -> None:
+        """The last free slot was taken."""
+        if self.resting and not self._looks:
             self.wake()
 
     async def tick(self) -> float:
