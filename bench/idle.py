@@ -12,10 +12,12 @@ from bench.working import new_ledger, working
 _QUEUES = {"critical": 6, "default": 3, "low": 1}
 _SETTLE_SECONDS = 12.5
 """It looks once a second until 10 s after its last job (or its start), and less often from then on."""
+PERIOD_SECONDS = 60
+"""After this all that it does has come round: the waits on the server are its longest."""
 
 
 def idle(seconds: float) -> dict[str, float]:
-    """Three queues, for this many seconds after it settled."""
+    """Three queues, for this many seconds after it settled: whole periods, or what comes rarely counts wrong."""
     with (
         new_server() as server,
         redis.Redis.from_url(server.url) as client,

@@ -13,7 +13,7 @@ import redis
 from bench import latency, throughput
 from bench.crash import crash
 from bench.harness import QUICK, Budget, Figures, print_goals, print_summary, print_table, serving, turned, versions
-from bench.idle import idle
+from bench.idle import PERIOD_SECONDS, idle
 from bench.peers import asynq_go
 from bench.throughput import OURS
 
@@ -51,7 +51,7 @@ def _waiting(figures: Figures, folder: Path) -> str:
     with ThreadPoolExecutor(3) as threads:
         built = threads.submit(asynq_go.build, folder)
         crashes = threads.submit(lambda: [crash() for _ in range(1 if QUICK else 3)])
-        idled = threads.submit(idle, 5 if QUICK else 30)
+        idled = threads.submit(idle, PERIOD_SECONDS)
         for measured in crashes.result():
             figures.add(OURS, measured)
         figures.add(OURS, idled.result())

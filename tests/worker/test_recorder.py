@@ -111,13 +111,27 @@ def test_there_is_one_call_in_ten_seconds_for_a_hundred_queues(monkeypatch: pyte
     told, _ = made()
     sources = [QueueState(f"q{n}", 1) for n in range(300)]
     calls = []
-    for _ in range(100):
+    for turn in range(100):
         if told.looks():
             for source in sources:
-                told.measured(source, QueueMeasure(1, 0, 0, 0))
+                told.measured(source, QueueMeasure(turn, 0, 0, 0))
         calls.append(len(told.calls()[0]))
         now[0] += 1.0
     assert sum(calls) == 10 and max(calls) == 1
+
+
+def test_what_stays_as_it_is_is_told_twice_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each minute has its figures, and a change is told at the next look."""
+    now = [1_000.0]
+    monkeypatch.setattr(recorder, "monotonic", lambda: now[0])
+    told, _ = made()
+    calls = []
+    for second in range(120):
+        if told.looks():
+            told.measured(_SOURCE, QueueMeasure(int(second >= 95), 0, 7, 0))
+        calls += [second] * len(told.calls()[0])
+        now[0] += 1.0
+    assert calls == [0, 30, 60, 90, 100]
 
 
 def test_a_storm_is_one_call_in_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.schedule import firing
 from hustlex.jobs.schedule.firing import Fired
 from hustlex.jobs.wire import decode_task, encode_task
+from hustlex.jobs.workflow.ops import OPEN
 from tests.worker.support import DAY, DEFAULT, NOW_MS, NOW_S, dump, message, put
 
 DAYS_90 = 90 * 86400
@@ -346,6 +347,18 @@ async def test_peek_sees_the_first_of_everything(driver: Driver, raw: redis.Redi
     assert seen.due_ms == 12
 
 
+@pytest.mark.one_server
+async def test_peek_sees_open_steps_beside_the_queues(driver: Driver, raw: redis.Redis) -> None:
+    async def look(*, measure: bool) -> list[bool]:
+        op = maintain.peek([queue_keys("low"), DEFAULT], NOW_MS, measure=measure, steps=OPEN)
+        return [seen.open_steps for seen in await driver.run(op)]
+
+    assert [await look(measure=measure) for measure in (False, True)] == [[False, False]] * 2
+    raw.zadd(OPEN, {"default:s1": NOW_S})
+    assert [await look(measure=measure) for measure in (False, True)] == [[True, True]] * 2
+    assert not (await driver.run(maintain.peek([DEFAULT], NOW_MS)))[0].open_steps
+
+
 async def test_waiting_for_a_task_changes_nothing(driver: Driver, raw: redis.Redis) -> None:
     waiting = asyncio.create_task(driver.block(lease.wait_pending(DEFAULT, 5), 5))
     while not raw.client_list(_type="normal") or raw.info("clients")["blocked_clients"] == 0:
@@ -355,15 +368,22 @@ async def test_waiting_for_a_task_changes_nothing(driver: Driver, raw: redis.Red
     assert raw.lrange(DEFAULT.pending, 0, -1) == [b"t1"]
 
 
-async def test_registry_entries_live_as_long_as_they_say(driver: Driver, raw: redis.Redis) -> None:
+@pytest.mark.parametrize("together", [False, pytest.param(True, marks=pytest.mark.one_server)])
+async def test_registry_entries_live_as_long_as_they_say(driver: Driver, raw: redis.Redis, together: bool) -> None:
     server = heartbeat.ServerName("host", 7, "sid")
-    for op in heartbeat.beat(server, 10, NOW_S, b"info", (b"t1", b"worker"), b"types"):
-        await driver.run(op)
+    now_s = raw.time()[0]
+    for running in ((), (b"t1", b"worker")):
+        calls = heartbeat.beat(server, 10, now_s, b"info", running, b"types", crosses_slots=together)
+        assert len(calls) == (1 if together else 2 + bool(running))
+        answers = [await driver.run(op) for op in calls]
+        assert answers[0] >= now_s * 1000
+    listed = (raw.zscore("asynq:servers", "asynq:servers:{host:7:sid}") or 0) - 10
+    assert now_s <= listed <= raw.time()[0]
     types = "asynq:x:types:{host:7:sid}"
     info, workers = "asynq:servers:{host:7:sid}", "asynq:workers:{host:7:sid}"
     assert dump(raw, "asynq:*") == {
-        "servers": {info.encode(): NOW_S + 10},
-        "workers": {workers.encode(): NOW_S + 10},
+        "servers": {info.encode(): listed + 10},
+        "workers": {workers.encode(): listed + 10},
         info[6:]: b"info",
         workers[6:]: {b"t1": b"worker"},
         types[6:]: b"types",

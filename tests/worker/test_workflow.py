@@ -36,8 +36,10 @@ from hustlex.jobs import (
 from hustlex.jobs.keys import queue_keys, step_record
 from hustlex.jobs.wire import decode_task, encode_task
 from hustlex.jobs.workflow import flows as steps
-from hustlex.jobs.workflow.ops import OPEN
+from hustlex.jobs.workflow.ops import OPEN, Taken
 from hustlex.worker import Worker
+from hustlex.worker.clock import WorkerClock
+from hustlex.worker.complete.workflow_advancer import WorkflowAdvancer
 from tests.support import forked
 from tests.worker import steps_victim
 from tests.worker.support import DEFAULT, running, until
@@ -212,6 +214,24 @@ async def test_a_step_that_only_go_runs_is_followed_by_python_and_the_other_way_
         await until(lambda: ran == [1, 21])
         await until(lambda: not raw.exists(OPEN))
     assert leftovers(raw) == set()
+
+
+async def test_a_look_that_sees_no_open_step_takes_the_place_of_one_for_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, taken = [1_000.0], list[float]()
+
+    class Watched:
+        async def run(self, _: Any) -> Taken:
+            taken.append(now[0])
+            return Taken([], frozenset(), -1)
+
+    monkeypatch.setattr("hustlex.worker.complete.workflow_advancer.monotonic", lambda: now[0])
+    advancer = WorkflowAdvancer(Watched(), WorkerClock(lambda: 1))  # type: ignore[arg-type]
+    for second in range(60):
+        if 15 < second < 35:
+            advancer.none_open()
+        await advancer.tick()
+        now[0] += 1
+    assert taken == [1_000, 1_010, 1_044, 1_054]
 
 
 async def test_what_the_last_acknowledgement_leads_to_is_done_before_the_worker_ends(

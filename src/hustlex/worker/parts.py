@@ -87,7 +87,8 @@ class WorkerParts:
         self.aggregator = Aggregator(driver, clock, aggregates)
         keepers = (self.forwarder, self.recoverer, self.janitor, self.aggregator)
         self.recorder = Recorder(driver, clock, policy.failures)
-        self.poller = Poller(driver, queues, executor, clock, keepers, self.recorder, woken)
+        advancer = self.completion.workflow_advancer
+        self.poller = Poller(driver, queues, executor, clock, keepers, self.recorder, advancer, woken)
         self._served = served_by(tasks)
         self.loop_monitor = LoopMonitor(driver, self.heartbeat, self.blocks, clock)
         self.watchdog = Watchdog(self.services, self.fetcher, executor)

@@ -64,19 +64,26 @@ def decode_served(data: bytes | None) -> ServedTypes | None:
 
 
 def beat(
-    server: ServerName, life_s: int, now_s: int, info: bytes, running: Sequence[Arg], served: bytes = b""
+    server: ServerName,
+    life_s: int,
+    now_s: int,
+    info: bytes,
+    running: Sequence[Arg],
+    served: bytes = b"",
+    *,
+    crosses_slots: bool = False,
 ) -> list[Op[int]]:
     """Say that a process lives; the first answer is the server's clock in ms. running: task id, WorkerInfo, ...
 
     served: see ``encode_served``; empty = it does not tell. life_s: seconds until it counts as gone. now_s: Unix
-    second. Several calls: their keys live in different slots.
+    second. One call where that may have keys of several slots, else one for each.
     """
-    info_key, workers_key, _ = server.keys
-    calls = [
-        _BEAT.op(server.keys, (life_s, info, served, *running), int),
-        enlist(keys.SERVERS, info_key, now_s + life_s),
-    ]
-    return [*calls, enlist(keys.WORKERS, workers_key, now_s + life_s)] if running else calls
+    lists = (keys.SERVERS, keys.WORKERS) if running else (keys.SERVERS,)
+    told = (life_s, info, served, *running)
+    if crosses_slots:
+        return [_BEAT.op((*server.keys, *lists), told, int)]
+    listed = (enlist(name, key, now_s + life_s) for name, key in zip(lists, server.keys, strict=False))
+    return [_BEAT.op(server.keys, told, int), *listed]
 
 
 def enlist(listing: str, member: str, expiry_s: int) -> Op[int]:

@@ -41,6 +41,8 @@ class Outlook(msgspec.Struct, frozen=True, gc=False):
     """How many have tasks that wait for aggregation."""
     measure: QueueMeasure | None = None
     """More of it, when that was asked for."""
+    open_steps: bool = False
+    """Whether workflows have open steps, in whatever queue, when that was asked for."""
 
     @property
     def due_ms(self) -> int:
@@ -56,8 +58,11 @@ class Forwarded(msgspec.Struct, frozen=True, gc=False):
     now_ms: int
 
 
-def peek(queues: Sequence[QueueKeys], now_ms: int, *, measure: bool = False) -> Op[list[Outlook]]:
-    """Look at some queues; in a cluster at one, because each lives in a slot of its own. measure: tell more of each."""
+def peek(queues: Sequence[QueueKeys], now_ms: int, *, measure: bool = False, steps: str = "") -> Op[list[Outlook]]:
+    """Look at some queues; in a cluster at one, because each lives in a slot of its own.
+
+    measure: tell more of each. steps: the key of workflows' open steps, "" = they are not looked at.
+    """
     keys = [
         key
         for queue in queues
@@ -76,17 +81,20 @@ def peek(queues: Sequence[QueueKeys], now_ms: int, *, measure: bool = False) -> 
             queue.failed,
         )
     ]
+    if steps:
+        keys.append(steps)
     return _PEEK.op(tuple(keys), (now_ms, int(measure)), _measured if measure else _outlooks)
 
 
 def _outlooks(reply: Reply) -> list[Outlook]:
-    return [Outlook(reply[1], *reply[i : i + 10]) for i in range(2, len(reply), 10)]
+    return [Outlook(*(reply[1], *reply[i : i + 10], None, reply[0] == 1)) for i in range(2, len(reply), 10)]
 
 
 def _measured(reply: Reply) -> list[Outlook]:
     starts = range(2, len(reply), 14)
     measures = [QueueMeasure(*map(int, reply[i + 10 : i + 14])) for i in starts]
-    return [Outlook(*(reply[1], *reply[i : i + 10], seen)) for i, seen in zip(starts, measures, strict=True)]
+    seen = zip(starts, measures, strict=True)
+    return [Outlook(*(reply[1], *reply[i : i + 10], measure, reply[0] == 1)) for i, measure in seen]
 
 
 def forward(queue: QueueKeys, now_ms: int) -> Op[Forwarded]:

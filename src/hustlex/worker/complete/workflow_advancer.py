@@ -19,7 +19,8 @@ class WorkflowAdvancer(Service):
     """Looks at steps that ``plan`` names at once, and at all open steps of all queues now and then.
 
     So a step that a Go worker ran is seen within some seconds, in whatever queue, and nothing is lost between an
-    acknowledgement and what follows from it. Without workflows: one call every 10 s; with some, one every 2 s.
+    acknowledgement and what follows from it. Without workflows: one call every 10 s, unless a look at the queues saw
+    that there are none; with some, one every 2 s.
     """
 
     name = "workflow advancer"
@@ -37,6 +38,10 @@ class WorkflowAdvancer(Service):
         if steps:
             self._fresh.update(dict.fromkeys(steps))
             self.wake()
+
+    def none_open(self) -> None:
+        """A look at the queues has just seen that no step is open, which is what ours would be for."""
+        self._take_at = monotonic() + _IDLE_S
 
     async def tick(self) -> float:
         """One pass. What fails is made up for at the next look."""

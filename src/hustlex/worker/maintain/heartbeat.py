@@ -139,7 +139,9 @@ class Heartbeat(Service):
 
     def _beats(self, pause: float) -> list[Op[int]]:
         now_s = self._clock.now_ms() // 1000
-        return heartbeat.beat(self._server, int(2 * pause), now_s, self._info(), self._running(), self._report())
+        told = self._info(), self._running(), self._report()
+        crosses = bool(self._driver.crosses_slots)
+        return heartbeat.beat(self._server, int(2 * pause), now_s, *told, crosses_slots=crosses)
 
     def _living(self, queue: QueueState, now: float) -> list[LeasedTask]:
         """What may still be extended; the rest is given up."""

@@ -9,7 +9,9 @@ from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs import lookup
 from hustlex.jobs.lease import maintain
+from hustlex.jobs.workflow.ops import OPEN
 from hustlex.worker.clock import WorkerClock
+from hustlex.worker.complete.workflow_advancer import WorkflowAdvancer
 from hustlex.worker.execute.executor import Executor
 from hustlex.worker.maintain.aggregator import Aggregator
 from hustlex.worker.maintain.forwarder import Forwarder
@@ -42,6 +44,7 @@ class Poller(Service):
         clock: WorkerClock,
         parts: tuple[Forwarder, Recoverer, Janitor, Aggregator],
         recorder: Recorder,
+        advancer: WorkflowAdvancer,
         woken: Callable[[], None],
     ) -> None:
         super().__init__()
@@ -51,8 +54,10 @@ class Poller(Service):
         self._clock = clock
         self._forwarder, self._recoverer, self._janitor, self._aggregator = parts
         self._recorder = recorder
+        self._advancer = advancer
         self._woken = woken
         self._groups: list[Sequence[QueueState]] = []
+        self._steps = ""
         self._turn = 0
         self._lively: set[QueueState] = set()
 
@@ -61,12 +66,14 @@ class Poller(Service):
         if not self._groups:
             apart = await self._driver.run(lookup.clustered())
             self._groups = [[queue] for queue in self._queues] if apart else [self._queues]
+            self._steps = "" if apart else OPEN
         idle = not self._lively and self._executor.quiet_s() > _QUIET_S
         chosen = [self._next()] if idle else self._groups
         now_ms = self._clock.for_script()
         measure = self._recorder.looks() or len(chosen) < len(self._groups)
         notes, told = self._recorder.calls()
-        looks = [maintain.peek([queue.keys for queue in group], now_ms, measure=measure) for group in chosen]
+        keys = [[queue.keys for queue in group] for group in chosen]
+        looks = [maintain.peek(each, now_ms, measure=measure, steps=self._steps) for each in keys]
         answers: list[Any] = await self._driver.run_many([*looks, *notes])
         self._recorder.answered(told, answers[len(looks) :])
         for group, outlooks in zip(chosen, answers[: len(looks)], strict=True):
@@ -74,6 +81,8 @@ class Poller(Service):
                 raise outlooks
             for queue, outlook in zip(group, outlooks, strict=True):
                 self._hand_on(queue, outlook)
+            if self._steps and not any(outlook.open_steps for outlook in outlooks):
+                self._advancer.none_open()
         return _IDLE_S if idle else _BUSY_S
 
     def _next(self) -> Sequence[QueueState]:

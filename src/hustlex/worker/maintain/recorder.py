@@ -1,7 +1,7 @@
 """What this worker tells of its queues for those who look back: how they stand, every 10 s, and failures it saw.
 
-It travels with the looks of the poller: at most one call more in 10 s, and in 2 s one for each queue whose tasks
-failed.
+It travels with the looks of the poller: at most one call more in 10 s (in 30 s while nothing changes), and in 2 s one
+for each queue whose tasks failed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from hustlex.worker.execute.failures import FailureTally
 from hustlex.worker.queue_state import QueueState
 
 _EVERY_S = 10.0
+_SAME_EVERY_S = 30.0
+"""What did not change is told again after this: each minute has its figures, and what had none for two is unknown."""
 _FAILURES_EVERY_S = 2.0
 _log = logger("hustlex.worker")
 
@@ -34,6 +36,7 @@ class Recorder:
         self._clock = clock
         self._failures = failures
         self._seen: dict[str, QueueMeasure] = {}
+        self._known: dict[str, tuple[QueueMeasure, float]] = {}
         self._looked_at = self._told_at = self._failed_at = float("-inf")
         self._trouble = ""
 
@@ -47,7 +50,8 @@ class Recorder:
 
     def measured(self, queue: QueueState, seen: QueueMeasure | None) -> None:
         """A look has found this."""
-        if seen is not None:
+        was, told_at = self._known.get(queue.name, (None, 0.0))
+        if seen is not None and (seen != was or monotonic() - told_at >= _SAME_EVERY_S):
             self._seen[queue.name] = seen
 
     def calls(self) -> tuple[list[Op[Any]], list[Told]]:
@@ -60,6 +64,7 @@ class Recorder:
             self._told_at = now
             names = list(self._seen)[:MOST_AT_ONCE]
             measures = [(name, self._seen.pop(name)) for name in names]
+            self._known.update((name, (seen, now)) for name, seen in measures)
             ops.append(record.history(measures, self._clock.for_script()))
         return ops, told
 

@@ -1,7 +1,8 @@
 -- jobs.peek: what is due first in queues, and whether anything is out of place there. In a cluster: in one queue.
 -- EFFECT read
 -- KEYS keys...  asynq:{<queue>}: and, for each queue, scheduled, retry, x:due, completed, x:owners, lease,
---               aggregation_sets, pending, active, groups, processed, failed
+--               aggregation_sets, pending, active, groups, processed, failed; and last, outside of a cluster,
+--               the open steps of workflows, as in jobs.note_steps
 -- TOUCHES asynq:{<queue>}:t:<id> of the task that waits longest
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV measure  int     1: tell more of each queue
@@ -9,6 +10,7 @@
 --                         tasks are pending, how many are in active without a lease, and how many groups there are;
 --                         to measure four more: attempts that ended, that failed (both since ever), tasks that are
 --                         unfinished, and the milliseconds that the next pending one has waited
+-- REPLY {1, now_ms, ...}  the same, and steps of workflows are open
 -- @include clock
 -- @include fields
 
@@ -19,6 +21,7 @@ end
 
 local now = clock(now_ms)
 local reply = {0, now}
+if #KEYS % 12 == 1 and size(redis.pcall('ZCARD', KEYS[#KEYS])) > 0 then reply = {1, now} end
 
 local function counter(found)
   reply[#reply + 1] = type(found) == 'string' and string.match(found, '^%d+$') or '0'
@@ -31,7 +34,7 @@ local function waited(pending)
   return since and math.max(math.floor(now - since / 1000000), 0) or 0
 end
 
-for i = 1, #KEYS, 12 do
+for i = 1, #KEYS - 11, 12 do
   for k = i, i + 6 do
     local first = redis.pcall('ZRANGE', KEYS[k], 0, 0, 'WITHSCORES') -- an error has no second element
     reply[#reply + 1] = first[2] and math.floor(first[2]) or -1
