@@ -18,7 +18,11 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-_NAMES = ("chrome-headless-shell", "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# First the engine without the windows around it: it takes a third of the processor's time.
+_NAMES = (
+    *("chrome-headless-shell", "chromium-headless-shell"),
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"),
+)
 _FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--mute-audio"),
     *("--disable-background-networking", "--disable-extensions", "--disable-sync", "--remote-debugging-port=0"),
