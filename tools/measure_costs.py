@@ -25,8 +25,8 @@ from hustlex.drivers.binary import bundled_binary
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.idempotency import Response, Scope, Started
 from hustlex.otp import OtpOptions
-from hustlex.ratelimit import Policy, RateLimitOptions
-from hustlex.testing import drain
+from hustlex.ratelimit import Policy
+from hustlex.testing import drain, patient
 
 SECRET = bytes(range(7, 39))
 BODY_BYTES = 500
@@ -172,8 +172,7 @@ async def _all(name: str, url: str, numbers: range) -> int:
         nonlocal calls
         calls += 1
 
-    limits = RateLimitOptions(timeout=timedelta(seconds=10))
-    async with HustleX(url, secret=SECRET, otp=OtpOptions(caps=None), ratelimit=limits, hook=hook) as hx:
+    async with HustleX(url, secret=SECRET, otp=OtpOptions(caps=None), hook=hook, **patient()) as hx:
         await _make(hx, ACTS[name], numbers)
         if name == "job_done":
             await drain(hx, _tasks, concurrency=_CALLERS, timeout=timedelta(minutes=2))

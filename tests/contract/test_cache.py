@@ -21,7 +21,7 @@ from tests.conftest import PATIENCE
 from tests.support.proxy import Proxy
 
 QUARTER = timedelta(minutes=15)
-PATIENT = timedelta(seconds=2)
+PATIENT = timedelta(seconds=10)
 """A read timeout for tests that count computations: a busy machine must not look like a lost server."""
 
 

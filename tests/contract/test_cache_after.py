@@ -20,7 +20,7 @@ from tests.contract.test_cache import every_key_ends
 __all__ = ["every_key_ends"]
 
 TTL = timedelta(minutes=5)
-PATIENT = timedelta(seconds=2)
+PATIENT = timedelta(seconds=10)
 
 
 async def test_an_async_commit_invalidates_before_it_returns(url: str) -> None:

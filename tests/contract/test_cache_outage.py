@@ -27,7 +27,7 @@ from tests.support import forked, servers
 from tests.support.blocking import Blocking
 
 QUARTER = timedelta(minutes=15)
-PATIENT = timedelta(seconds=2)
+PATIENT = timedelta(seconds=10)
 
 _PROCESS = """
 import asyncio, sys

@@ -266,11 +266,11 @@ async def test_a_repeated_request_is_charged_once_even_when_full(
 
 
 async def test_a_log_holds_no_more_entries_than_its_limit(hx: Any, raw: redis.Redis, clock: FixedClock) -> None:
-    policy = Policy("p", 3, timedelta(seconds=1), "log")
+    policy = Policy("p", 3, timedelta(seconds=100), "log")
     for _ in range(20):
         assert await hx.ratelimit.check(policy, "u1", endpoint="/pay")
         assert raw.zcard("ratelimit:{u1}:/pay:z") <= 3
-        clock.advance(timedelta(milliseconds=500))
+        clock.advance(timedelta(seconds=50))
 
 
 async def test_the_counters_worst_window_is_one_below_twice_the_limit(hx: Any, clock: FixedClock) -> None:

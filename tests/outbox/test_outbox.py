@@ -273,6 +273,14 @@ def killed(program: str, *arguments: str) -> None:
     assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 
+async def freed(relay: OutboxRelay) -> Relayed:
+    """The first round that finds rows: PostgreSQL holds those of a dead client until it notices."""
+    async with asyncio.timeout(60):
+        while (done := await relay.flush()) == Relayed():
+            await asyncio.sleep(0.01)
+    return done
+
+
 async def test_a_death_between_commit_and_relay(
     shop: Shop, database: str, relay: OutboxRelay, raw: redis.Redis
 ) -> None:
@@ -291,7 +299,7 @@ async def test_a_death_between_relay_and_delete_enqueues_nothing_twice(
     await asyncio.to_thread(killed, "die_before_deleting", database, url)
     assert pending(raw) == ids
     assert [row.task_id for row in await shop.rows()] == ids
-    assert await relay.flush() == Relayed(duplicates=3)
+    assert await freed(relay) == Relayed(duplicates=3)
     assert pending(raw) == ids
     assert await shop.rows() == []
 
@@ -303,7 +311,7 @@ async def test_a_death_between_relay_and_delete_runs_nothing_twice(
     await shop.buy(1, 2, 3)
     await asyncio.to_thread(killed, "die_before_deleting", database, url)
     assert (await drain(driver, tasks)).done == {"order:ship": 3}
-    assert await relay.flush() == Relayed(duplicates=3)
+    assert await freed(relay) == Relayed(duplicates=3)
     assert (await drain(driver, tasks)).attempts == ()
 
 

@@ -23,7 +23,7 @@ from hustlex.web import pages as http
 from tests.conftest import PATIENCE, SECRET
 
 MINUTE = timedelta(minutes=1)
-PATIENT = timedelta(seconds=2)
+PATIENT = timedelta(seconds=10)
 
 
 class Shop:
