@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from hustlex.diagnostics.nodes import of_cluster
 from hustlex.drivers import aio
 from hustlex.drivers.aio import Options, managed_connection
-from hustlex.errors import Error, Refused, Timeout, Unavailable
+from hustlex.drivers.faults import decoded
+from hustlex.errors import BadReply, Error, Refused, Timeout, Unavailable
 from tests.conftest import LONG
 from tests.contract.test_drivers import script
 from tests.drivers.test_cluster import get
@@ -167,3 +169,9 @@ async def test_an_answer_that_is_left_out_is_noticed_at_the_next_look() -> None:
                         await driver.run(get("k"))
             assert await driver.run(get("k")) == b"%d" % (odd.asked - 1)
         await odd.gone()
+
+
+@pytest.mark.parametrize("reply", [b"OK", 1, None, [[]], [[0, 1]], [[0, 1, None]], {b"a": 1}])
+def test_what_are_no_slots_is_a_bad_reply(reply: object) -> None:
+    with pytest.raises(BadReply):
+        decoded(next(of_cluster()), reply)

@@ -38,20 +38,24 @@ class ClusterFacts(msgspec.Struct, frozen=True):
 
 def of_cluster() -> Flow[ClusterFacts | None]:
     """None when the server is no cluster, or does not say."""
-    rows = yield from asks.allowed(asks.ask("", list, "CLUSTER", "SLOTS"))
+    rows = yield from asks.allowed(asks.ask("", _ranges, "CLUSTER", "SLOTS"))
     if not rows:
         return None
     info = yield from asks.allowed(asks.ask("", lambda reply: fields_of(bytes(reply)), "CLUSTER", "INFO"))
     counts: Counter[tuple[str, int]] = Counter()
     first: dict[tuple[str, int], int] = {}
     replicas: Counter[tuple[str, int]] = Counter()
-    for begin, end, primary, *others in rows:
-        place = _place(primary)
+    for begin, end, place, others in rows:
         counts[place] += end - begin + 1
         first.setdefault(place, begin)
-        replicas[place] = max(replicas[place], len(others))
+        replicas[place] = max(replicas[place], others)
     nodes = (ClusterNode(*place, key_in(first[place]), counts[place], replicas[place]) for place in sorted(counts))
     return ClusterFacts((info or {}).get("cluster_state", "unknown"), SLOTS - counts.total(), tuple(nodes))
+
+
+def _ranges(reply: Reply) -> list[tuple[int, int, tuple[str, int], int]]:
+    """Of each range of slots its first, its last, who serves it and how many replicas that one has."""
+    return [(begin, end, _place(primary), len(others)) for begin, end, primary, *others in reply]
 
 
 def _place(node: Reply) -> tuple[str, int]:
