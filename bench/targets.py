@@ -97,12 +97,14 @@ BOUNDS: Mapping[str, str] = {
         "more on tmpfs, and from 77 % more to 27 % less on a disk"
     ),
     "enqueue1_vs_best_python": (
-        "81,000 instructions of the server (the LPUSH of huey, the best peer: a fifth of that), 60,000 of them the "
-        "script, whose HSET and LPUSH are Asynq's; 93,000 of the client (huey: 214,000), of which an empty call by the "
-        "event loop is 35,000. Beside huey in turns it was 52 us of CPU for 68; one round by itself says 0.77 or 1.09"
+        "since this run 68,600 instructions of the server, where it was 81,000 (the LPUSH of huey, the best peer: "
+        "16,000; Asynq's own script: 51,000), and 82,500 of the client, where it was 93,300 (huey: 214,000), of which "
+        "an empty call by the event loop is 35,000. Beside huey in turns it was 52 us of CPU for 68 before; one round "
+        "by itself says 0.77 or 1.09"
     ),
     "enqueue1_blocking_vs_best_python": (
-        "as above: 92,000 instructions of the client, 38,000 of them for an empty call, and the same script"
+        "as above: since this run 80,600 instructions of the client, where it was 91,300, 38,000 of them for an empty "
+        "call, and the same script"
     ),
     "nap_share_of_ideal": (
         "the machine in that run: 0.91 in the run before, where a job took 16.5 us of the worker and 11.4 of the "

@@ -14,6 +14,7 @@ import redis
 from hustlex.core.time import FixedClock
 from hustlex.errors import Error, Misuse
 from hustlex.jobs import Duplicate, Enqueued, IdTaken, Job, State, Tasks, ids
+from hustlex.jobs.enqueue import known
 from hustlex.jobs.enqueue.draft import draft
 from hustlex.jobs.enqueue.ops import enqueue
 from hustlex.jobs.keys import queue_keys
@@ -164,6 +165,24 @@ async def test_the_servers_clock_is_used_when_none_is_given(
     since_ns = int(raw.hget(P + "t:x", "pending_since"))
     assert 0 <= (seconds * 10**6 + micros) * 1000 - since_ns < 20 * 10**9
     assert 0 <= seconds + 3601 - raw.zscore(P + "scheduled", "y") <= 20
+
+
+async def test_the_servers_time_is_asked_for_once_and_then_known(
+    raw: redis.Redis, hx: Any, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known, "_SOON_S", 60.0)  # a busy machine
+    monkeypatch.setattr(known, "_REFRESH_S", 3_600.0)
+    clock.now_ms = 0
+    await hx.jobs.enqueue("t", task_id="first")
+    told = raw.info("commandstats")["cmdstat_time"]["calls"]
+    for name in ("x", "y"):
+        before = raw.time()
+        await hx.jobs.enqueue("t", task_id=name)
+        after = raw.time()
+        since_us = int(raw.hget(P + f"t:{name}", "pending_since")) // 1_000
+        lag_us = 30 * 10**6  # by how much what it told may have been old when it arrived
+        assert before[0] * 10**6 + before[1] - lag_us <= since_us <= after[0] * 10**6 + after[1]
+    assert raw.info("commandstats")["cmdstat_time"]["calls"] == told + 4  # the four of this test
 
 
 # -- uniqueness

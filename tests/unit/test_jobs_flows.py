@@ -45,6 +45,8 @@ def play(flow: Flow[Any], answer: Callable[[Op[Any]], Any]) -> tuple[Any, list[l
 def accept(op: Op[Any]) -> Any:
     if op.name == "jobs.register":
         return None
+    if op.name == "jobs.time":
+        return op.decode([b"1764547200", b"250000"])
     return op.decode([1] + [1] * ((len(op.args) - 3) // 2))
 
 
@@ -61,10 +63,37 @@ def test_a_queue_is_registered_at_first_and_again_after_ten_seconds() -> None:
     later = play(flows.enqueue(drafts(1)[0], "token", 0, known), accept)
     assert first[0] == again[0] == Enqueued("q0", "q", State.PENDING)
     assert [names(sent) for _, sent in (first, again, later)] == [
-        [["jobs.register", "jobs.enqueue_plain"]],
+        [["jobs.register", "jobs.time", "jobs.enqueue_plain"]],
         [["jobs.enqueue_plain"]],
-        [["jobs.register", "jobs.enqueue_plain"]],
+        [["jobs.register", "jobs.time", "jobs.enqueue_plain"]],
     ]
+
+
+@pytest.mark.parametrize(("took", "known_ns"), [(0.0625, 1_764_547_203_250_000_000), (0.125, 0)])
+def test_the_servers_time_is_known_until_the_next_registration_where_it_came_soon(took: float, known_ns: int) -> None:
+    time = Time()
+    known = KnownQueues(time)
+
+    def answer(op: Op[Any]) -> Any:
+        time.now += took if op.name == "jobs.time" else 0
+        return accept(op)
+
+    assert known.time_ns("q") is None
+    play(flows.enqueue(drafts(1)[0], "token", 0, known), answer)
+    time.now += 3
+    assert known.time_ns("q") == pytest.approx(known_ns, abs=1_000, rel=0) and not known.missing("q")
+    time.now += 8
+    assert known.time_ns("q") is None and known.missing("q")
+
+
+def test_a_server_that_does_not_tell_its_time_is_not_asked_again_at_once() -> None:
+    known = KnownQueues()
+
+    def refuse(op: Op[Any]) -> Any:
+        return Full("no room", server_code="OOM") if op.name == "jobs.time" else accept(op)
+
+    play(flows.enqueue(drafts(1)[0], "token", 0, known), refuse)
+    assert known.time_ns("q") == 0
 
 
 def test_a_failed_registration_is_repeated_and_does_not_hide_the_outcome() -> None:

@@ -20,11 +20,14 @@ import annotated_types
 import msgspec
 import pydantic
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hustlex.core import codec
 from hustlex.errors import Misuse
 from hustlex.jobs import Aggregate, Job, PayloadError, Tasks, current_job
 from hustlex.jobs.define import results
+from hustlex.jobs.define.arguments import Arguments
 from hustlex.jobs.define.results import ResultType
 from hustlex.testing import eager
 
@@ -636,3 +639,19 @@ def test_calls_that_differ_in_the_last_of_many_digits_are_two_jobs() -> None:
 )
 def test_a_settled_text_is_the_usual_one_where_a_value_has_only_one(value: Any) -> None:
     assert codec.settled(value) == codec.dumps(value)
+
+
+async def exact(number: int, text: str, truth: bool = False) -> None: ...
+
+
+@given(st.one_of(st.integers(), st.integers().map(lambda n: n * 10**4000), st.booleans()), st.text(), st.booleans())
+def test_plain_values_that_are_not_read_again_would_arrive(number: int, text: str, truth: bool) -> None:
+    """Whole numbers, text and truth values: what is taken without a look is what a look would have let pass."""
+    arguments = Arguments(exact, "exact")
+    try:
+        payload = arguments.encode((number, text), {"truth": truth})
+    except PayloadError:
+        return
+    arrived = arguments.decode(payload)
+    assert arrived == {"number": number, "text": text, "truth": truth}
+    assert [*map(type, arrived.values())] == [type(number) if type(number) is int else int, str, bool]

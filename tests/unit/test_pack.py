@@ -43,6 +43,18 @@ def test_an_operation_of_kept_parts_is_packed_as_if_it_had_none() -> None:
     assert pack(replace(SCRIPT.op(begun.keys, begun.args, bool), parts=(begun,))) == pack(begun)
 
 
+@given(st.lists(st.one_of(st.text(), st.binary(), st.text(min_size=600).map(lambda text: text * 9)), max_size=5))
+def test_what_follows_a_kept_part_is_packed_as_if_there_was_none(own: list[Any]) -> None:
+    begun = SCRIPT.op(("k",), ("1",), bool, kept=[])
+    whole = SCRIPT.op(("k",), ("1", *own), bool)
+    assert pack(replace(whole, parts=(begun,))) == pack(whole)
+
+
+@given(st.tuples(st.text(), st.text(), st.text(max_size=400), st.binary(max_size=1_100)))
+def test_so_are_three_texts_and_a_payload(own: tuple[Any, ...]) -> None:
+    test_what_follows_a_kept_part_is_packed_as_if_there_was_none.hypothesis.inner_test([*own])  # type: ignore[attr-defined]
+
+
 def test_the_scripts_text_is_never_kept() -> None:
     kept: list[bytes] = []
     op = SCRIPT.op(("k",), (1,), bool, kept=kept)

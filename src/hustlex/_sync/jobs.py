@@ -102,17 +102,19 @@ class Jobs:
             served(placed, self._queues)
         if self._driver.hook is not None:
             placed = carried(placed, self._driver.hook)
-        if self._known.missing(placed.queue):
-            outcome = self._driver.follow(flows.enqueue(placed, token, self._clock(), self._known))
+        now_ms, time_ns = self._clock(), self._known.time_ns(placed.queue)
+        if time_ns is None:
+            outcome = self._driver.follow(flows.enqueue(placed, token, now_ms, self._known))
         else:
-            outcome = self._driver.run(ops.enqueue_one(placed, token, self._clock()))
+            outcome = self._driver.run(ops.enqueue_one(placed, token, now_ms, time_ns))
         return self._handle(outcome, made)
 
     def _handle(self, outcome: Outcome[Any], job: Job[Any]) -> Placed[Any]:
         if not isinstance(outcome, Enqueued):
             return outcome
         handle: Handle[Any] = Handle(outcome.id, outcome.queue, outcome.state)
-        vars(handle).update(_jobs=self, _task=job.task)
+        own = vars(handle)
+        own["_jobs"], own["_task"] = self, job.task
         return handle
 
     def enqueue_many(self, jobs: Iterable[Job[T]]) -> list[Placed[T]]:

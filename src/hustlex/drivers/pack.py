@@ -16,9 +16,10 @@ def pack(op: Op[Any], *, whole_script: bool = False) -> bytes:
     """RESP bytes. whole_script: EVAL with the text, after a NOSCRIPT. Raises Misuse for what cannot be sent."""
     if op.kept and not whole_script:
         return op.kept[0]
-    if op.parts and not whole_script:
-        return _put_together(op)
     script = op.script
+    if op.parts and not whole_script:
+        part = op.parts[0]
+        return _gone_on(op, part) if part.script is script and len(op.parts) == 1 else _put_together(op)
     if script is None:
         command = op.args
     elif whole_script:
@@ -38,8 +39,6 @@ def pack(op: Op[Any], *, whole_script: bool = False) -> bytes:
 def _put_together(op: Op[Any]) -> bytes:
     """Of words that were packed before: packing a key anew costs as much as judging it."""
     assert op.script is not None
-    if len(op.parts) == 1 and op.parts[0].script is op.script:
-        return _gone_on(op)
     try:
         keys = [part.kept[1] for part in op.parts]  # type: ignore[index]
     except IndexError:
@@ -50,14 +49,29 @@ def _put_together(op: Op[Any]) -> bytes:
     return b"*%d\r\n%b" % (3 + len(op.keys) + len(op.args), b"".join([head, *keys, args, rest]))
 
 
-def _gone_on(op: Op[Any]) -> bytes:
+def _gone_on(op: Op[Any], part: Op[Any]) -> bytes:
     """Of one part that calls the same script, and arguments of its own behind those of the part."""
-    part = op.parts[0]
-    assert part.kept is not None
-    if not part.kept:
-        pack(part)
-    begin, own = part.kept[0], op.args[len(part.args) :]
-    return b"*%d\r\n%b%b" % (3 + len(op.keys) + len(op.args), begin[begin.index(b"\n") + 1 :], _words(own))
+    own: tuple[Any, ...] = op.args[len(part.args) :]
+    begun = _begun(pack(part), 3 + len(op.keys) + len(op.args))
+    if len(own) == 4:  # of one enqueue: hiredis takes twice as long
+        one, two, three, last = own
+        texts = type(one) is type(two) is type(three) is str and type(last) is bytes
+        if texts and len(one) + len(two) + len(three) + len(last) < _SHORT:
+            one, two, three = one.encode(), two.encode(), three.encode()
+            sizes = _SIZES[len(one)], _SIZES[len(two)], _SIZES[len(three)], _SIZES[len(last)]
+            return b"".join((begun[:-2], sizes[0], one, sizes[1], two, sizes[2], three, sizes[3], last, b"\r\n"))
+    return begun + _words(own)
+
+
+_SHORT = 1024
+_SIZES = [b"\r\n$%d\r\n" % size for size in range(4 * _SHORT)]
+"""What stands between a word and the next one, by its size; a character takes four bytes at most."""
+
+
+@lru_cache(1024)
+def _begun(packed: bytes, words: int) -> bytes:
+    """The same with another count of words before it."""
+    return b"*%d\r\n%b" % (words, packed.partition(b"\n")[2])
 
 
 def _kept_keys(part: Op[Any]) -> bytes:

@@ -20,6 +20,8 @@ from hustlex.jobs.types import PayloadError
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _EMPTY = inspect.Parameter.empty
 _FAULTS = (TypeError, ValueError, OverflowError, RecursionError)
+_EXACT = (int, str, bool)
+"""Of these each value is read as it was written."""
 
 
 class Arguments:
@@ -60,6 +62,7 @@ class Arguments:
         parameters = self._signature.parameters
         self._decoder = self._make_decoder(kinds, [name for name in kinds if parameters[name].default is _EMPTY])
         self._partial_decoder = self._make_decoder(kinds, ())
+        self._exact = [(name, _exact(kind, parameters[name])) for name, kind in kinds.items()]
         self._call: Any = msgspec.defstruct("Call", [(name, Any, msgspec.UNSET) for name in kinds])
         self._ready = True
 
@@ -94,6 +97,11 @@ class Arguments:
         """A call as compact single-line JSON. Raises PayloadError when the handler would not get it as it is."""
         call = self._bound(args, kwargs)
         payload = self._written(call)
+        for name, kinds in self._exact:
+            if type(getattr(call, name)) not in kinds:
+                break
+        else:  # nothing that would have to be compared
+            return payload
         arrived = self._arrived(call, payload)
         try:
             if not args and arrived == kwargs:
@@ -202,3 +210,9 @@ class Arguments:
             reason = str(fault) if isinstance(fault, msgspec.ValidationError) else "it is not JSON"
             raise PayloadError(f"the payload of {self._name!r} does not fit: {reason}") from None
         return read
+
+
+def _exact(kind: Any, parameter: inspect.Parameter) -> tuple[type, ...]:
+    """Of which classes a value arrives as it was given; one that is left out may be."""
+    kinds = (kind,) if kind in _EXACT else ()
+    return kinds if parameter.default is _EMPTY else (*kinds, msgspec.UnsetType)

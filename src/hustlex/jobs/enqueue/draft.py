@@ -10,7 +10,7 @@ import msgspec
 from hustlex.core import check
 from hustlex.core.telemetry import Hook, Telemetry, safely_headers
 from hustlex.errors import Misuse
-from hustlex.jobs.checks import carriable, declared, judged
+from hustlex.jobs.checks import LARGEST, carriable, declared, judged
 from hustlex.jobs.enqueue.job import Job, Step, Workflow
 from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, Options, merge, start_text
 from hustlex.jobs.keys import QueueKeys, named, queue_keys
@@ -81,14 +81,15 @@ class TaskOptions(dict[str, Any]):
 
 def draft(job: Job, options: Options, new_id: str) -> Draft:
     """Fill in, check and encode. new_id: used when no task_id is given. Raises Misuse for what can never work."""
-    check.instance("job", job, Job, hint="pass task.job(...)")
-    if job.payload is not None:
+    if type(job) is not Job:
+        check.instance("job", job, Job, hint="pass task.job(...)")
+    payload, known = job.payload, job.options
+    if payload is not None and (type(payload) is not bytes or len(payload) > LARGEST):
         _check_payload(job)
-    known = job.options
     if type(known) is TaskOptions and known.template is not None and not options and not job.slots:
         like = known.like
         return Draft(
-            new_id, like.queue, known.template.fill(job.payload, new_id), like.due, "", 0, like.group, "", like.wishes
+            new_id, like.queue, known.template.fill(payload, new_id), like.due, "", 0, like.group, "", like.wishes
         )
     if job.slots:
         raise Misuse(f"a job of {job.type!r} waits for a result", hint="only a later step of a workflow can have one")

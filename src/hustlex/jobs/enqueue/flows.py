@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from hustlex.core.op import Batch, Flow, Op, do
@@ -23,7 +24,7 @@ def enqueue(draft: Draft, token: str, now_ms: int, known: KnownQueues) -> Flow[O
     """One task; the queue is registered in the same write when this client has not done so lately."""
     op = ops.enqueue((draft,), token, now_ms)
     if known.missing(draft.queue):
-        answer = (yield from _registered(known, {draft.queue}, [op]))[0]
+        answer = (yield from _registered(known, {draft.queue}, [op], timed=draft.plain))[0]
         if isinstance(answer, Error):
             raise answer
         outcome: Outcome = answer[0]
@@ -43,7 +44,7 @@ def enqueue_many(drafts: Sequence[Draft], now_ms: int, known: KnownQueues) -> Fl
         token = new_token()  # named when it is sent: the server knows it for a while from the first of its set
         batch = [ops.enqueue([drafts[n] for n in call], nth(token, at), now_ms) for at, call in enumerate(window)]
         fresh = {drafts[call[0]].queue for call in window if known.missing(drafts[call[0]].queue)}
-        answers = yield from _registered(known, fresh, batch)
+        answers = yield from _registered(known, fresh, batch, timed=drafts[0].plain)
         for call, answer in zip(window, answers, strict=True):
             for at, n in enumerate(call):
                 results[n] = answer if isinstance(answer, Error) else answer[at]
@@ -72,14 +73,21 @@ def _chunks(drafts: Sequence[Draft], positions: Sequence[int]) -> Iterator[list[
     yield chunk
 
 
-def _registered(known: KnownQueues, queues: set[str], batch: list[Op[list[Outcome]]]) -> Flow[list[Any]]:
-    """Send the batch behind the registration of its queues. A failed registration is made up for by the next call."""
-    first = [ops.register(queue) for queue in queues]
-    answers: list[Any] = yield Batch((*first, *batch))
-    for queue, answer in zip(queues, answers, strict=False):
-        if not isinstance(answer, Error):
-            known.note(queue)
-    return answers[len(first) :]
+def _registered(
+    known: KnownQueues, queues: set[str], batch: list[Op[list[Outcome]]], *, timed: bool
+) -> Flow[list[Any]]:
+    """Send the batch behind the registration of its queues. timed: ask their servers for the time as well.
+
+    A failed registration is made up for by the next call.
+    """
+    asked, questions = known.monotonic(), [ops.register(queue) for queue in queues]
+    times = [ops.server_time(queue) for queue in queues] if timed else []
+    answers: list[Any] = yield Batch((*questions, *times, *batch))
+    behind = len(questions) + len(times)
+    for queue, registered, time_s in zip_longest(queues, answers[: len(queues)], answers[len(queues) : behind]):
+        if not isinstance(registered, Error):
+            known.note(queue, asked, time_s if isinstance(time_s, float) else 0.0)
+    return answers[behind:]
 
 
 def _settled(results: list[Any]) -> list[Outcome]:

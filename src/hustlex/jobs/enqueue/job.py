@@ -71,11 +71,11 @@ def as_job(job: Job | str, payload: Any = None) -> Job:
 
     Raises Misuse for a payload beside a Job, PayloadError for a value that JSON cannot carry.
     """
-    if not isinstance(job, str):
-        check.instance("job", job, Job, hint="pass task.job(...), or a task type and its payload")
+    if isinstance(job, Job):
         if payload is not None:
             raise Misuse("a Job carries its own payload", hint="pass either a Job, or a type and a payload")
         return job
+    check.instance("job", job, str, hint="pass task.job(...), or a task type and its payload")
     if payload is None or isinstance(payload, bytes):
         return Job(job, payload)
     place = f"the payload of {job!r}"

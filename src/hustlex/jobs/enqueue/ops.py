@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 _ENQUEUE = load("hustlex.jobs", "enqueue/enqueue")
 _PLAIN = load("hustlex.jobs", "enqueue/enqueue_plain")
+_MILLISECOND = 1_000_000
+"""In nanoseconds."""
 _STATES = {2: State.SCHEDULED, 3: State.AGGREGATING}
 
 MOST_AT_ONCE = 500
@@ -30,35 +32,34 @@ def enqueue(drafts: Sequence[Draft], token: str, now_ms: int) -> Op[list[Outcome
     """
     decode = partial(_outcomes, drafts)
     if all(draft.plain for draft in drafts):
-        return _plain(
-            drafts[0], token, now_ms, [part for draft in drafts for part in (draft.id, draft.message)], decode
-        )
+        rows = [part for draft in drafts for part in (draft.id, draft.message)]
+        return _plain(drafts[0].queue, str(now_ms * _MILLISECOND), token, rows, decode)
     return _any(drafts[0], token, now_ms, [part for draft in drafts for part in draft.row], decode)
 
 
-def enqueue_one(draft: Draft, token: str, now_ms: int) -> Op[Outcome]:
-    """One task, as above."""
+def enqueue_one(draft: Draft, token: str, now_ms: int, time_ns: int) -> Op[Outcome]:
+    """One task, as above. time_ns: of the server, as far as it is known; 0: it looks itself."""
     if draft.plain:
         return _plain(
-            draft,
+            draft.queue,
+            str(now_ms * _MILLISECOND or time_ns),
             token,
-            now_ms,
             (draft.id, draft.message),
             lambda reply: _outcome(draft, reply if reply == 1 else reply[1]),
         )
     return _any(draft, token, now_ms, draft.row, lambda reply: _outcome(draft, reply[1]))
 
 
-def _plain(first: Draft, token: str, now_ms: int, rows: Iterable[Arg], decode: Callable[[Reply], T]) -> Op[T]:
-    head = _head(first.queue, now_ms)
-    return Op(_PLAIN.name, _PLAIN.effect, head.keys, (*head.args, token, *rows), decode, _PLAIN, parts=(head,))
+def _plain(queue: str, since: str, token: str, rows: Iterable[Arg], decode: Callable[[Reply], T]) -> Op[T]:
+    head = _head(queue)
+    return Op(_PLAIN.name, _PLAIN.effect, head.keys, (*head.args, since, token, *rows), decode, _PLAIN, parts=(head,))
 
 
 @lru_cache(maxsize=1024)
-def _head(queue: str, now_ms: int) -> Op[Any]:
+def _head(queue: str) -> Op[Any]:
     """What all calls of a queue begin with: packed once, since packing costs more than all else of an enqueue."""
     names = queue_keys(queue)
-    return _PLAIN.op((names.pending,), (now_ms, names.prefix), _nothing, kept=[])
+    return _PLAIN.op((names.pending,), (names.prefix,), _nothing, kept=[])
 
 
 def _any(first: Draft, token: str, now_ms: int, rows: Iterable[Arg], decode: Callable[[Reply], T]) -> Op[T]:
@@ -79,6 +80,14 @@ def limit(queue: str, max_size: int | None) -> Op[None]:
 def register(queue: str) -> Op[None]:
     """Make the queue known to inspectors and tools."""
     return command("jobs.register", Effect.IDEMPOTENT, "SADD", QUEUES, queue, keys=(QUEUES,), decode=_nothing)
+
+
+def server_time(queue: str) -> Op[float]:
+    """Of the server that has the queue, in Unix seconds."""
+    keys = (queue_keys(queue).pending,)
+    return command(
+        "jobs.time", Effect.READ, "TIME", keys=keys, decode=lambda reply: int(reply[0]) + int(reply[1]) / 1e6
+    )
 
 
 def _outcomes(drafts: Sequence[Draft], reply: Reply) -> list[Outcome]:

@@ -3,24 +3,23 @@
 -- KEYS pending    any    asynq:{<queue>}:pending
 -- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:x:sent:<letters of the token>
 -- TOUCHES asynq:{<queue>}:x:limit  and, when it exists, all that holds unfinished tasks, and asynq:{<queue>}:x:grouped
--- ARGV now_ms     int    0: the server's clock
 -- ARGV prefix     text   asynq:{<queue>}:
+-- ARGV since      int    the server's time in Unix ns, as Asynq writes it; 0: look at its clock
 -- ARGV token      text   names this call
 -- ARGV items...   two per task: id, message
 -- REPLY int             1: all are pending, as most
 -- REPLY {1, answers}     per task: 1 pending, {0, state} of the task that has the id, or {size, limit} of the full queue
 -- @include receipt
--- @include since
--- One task, a queue without a limit, a name that is free: of all enqueues nearly all. Each function and table that is not
--- made, and each answer that is a number, is as much as a command.
-local id, message = ARGV[4], ARGV[5]
-if #ARGV == 5 and redis.call('EXISTS', prefix .. 'x:limit', prefix .. 't:' .. id) == 0 and noted(prefix, token) then
-  local pushed = redis.pcall('LPUSH', pending, id)
+-- One task, a time, a queue without a limit, a name that is free: of all enqueues nearly all. Each function and table that
+-- is not made, and each answer that is a number, is as much as a command.
+local alone = #ARGV == 5 and since ~= '0' and prefix .. 't:' .. ARGV[4]
+if alone and redis.call('EXISTS', prefix .. 'x:limit', alone) == 0 and noted(prefix, token) then
+  local pushed = redis.pcall('LPUSH', pending, ARGV[4])
   if type(pushed) == 'table' then -- the key holds another type
     retract(prefix, token)
     return pushed
   end
-  redis.call('HSET', prefix .. 't:' .. id, 'msg', message, 'state', 'pending', 'pending_since', since(now_ms))
+  redis.call('HSET', alone, 'msg', ARGV[5], 'state', 'pending', 'pending_since', since)
   return 1
 end
 -- @include recall
@@ -33,14 +32,18 @@ if not free then room, limit = room_left(prefix) end -- before the receipt: if i
 local answered = recall(prefix, token, tasks, function() return 1 end)
 if answered then return answered end
 
-local now, fresh, put, reply, usual = since(now_ms), {}, {}, {1}, true
+if since == '0' then
+  local t = redis.call('TIME')
+  since = t[1] .. string.sub('00000' .. t[2], -6) .. '000'
+end
+local fresh, put, reply, usual = {}, {}, {1}, true
 for n = 4, #ARGV, 2 do
   local name, answer = ARGV[n], 1
   local task = prefix .. 't:' .. name
   local state = (put[name] or not free) and state_of(task)
   if state then answer = {0, state} elseif room and room < 1 then answer = {limit - room, limit} end
   if answer == 1 then
-    redis.call('HSET', task, 'msg', ARGV[n + 1], 'state', 'pending', 'pending_since', now)
+    redis.call('HSET', task, 'msg', ARGV[n + 1], 'state', 'pending', 'pending_since', since)
     fresh[#fresh + 1], put[name], room = name, true, room and room - 1
   end
   reply[#reply + 1], usual = answer, usual and answer == 1
