@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -45,7 +45,7 @@ class Counting(Driver):
         self.alone.append(op)
         return await super().run(op)
 
-    def send(self, op: Op[Any], *, at_once: bool = False) -> Coroutine[Any, Any, Any]:
+    def send(self, op: Op[Any], *, at_once: bool = False) -> asyncio.Future[Any]:
         self.together.append(op)
         self.at_once.append(at_once)
         return super().send(op, at_once=at_once)
@@ -235,9 +235,12 @@ async def test_each_caller_of_a_check_that_is_not_answered_is_judged_by_the_poli
         faulty.black_hole = False
 
 
-async def test_each_caller_of_a_check_with_a_bad_reply_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("read", [lambda *_: 1 / "x", lambda *_: []])
+async def test_each_caller_of_a_check_with_a_bad_reply_is_told(
+    url: str, monkeypatch: pytest.MonkeyPatch, read: Any
+) -> None:
     async with room(url) as (limits, _):
-        monkeypatch.setattr(shared, "_each", lambda *_: 1 / "x")  # type: ignore[operator]
+        monkeypatch.setattr(shared, "_each", read)
         checks = (limits.check(counter("p", 100), "u1", **PAY) for _ in range(20))
         answers = await asyncio.gather(*checks, return_exceptions=True)
         assert Counter(map(type, answers)) == {Decision: 9, BadReply: 11}

@@ -8,8 +8,9 @@ be tested by feeding replies by hand.
 
 from __future__ import annotations
 
+import asyncio
 import enum
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -237,7 +238,7 @@ class AsyncDriver(Protocol):
         """Send one operation and decode its answer. Raises the package's errors."""
         ...
 
-    def send(self, op: Op[T], *, at_once: bool = False) -> Coroutine[Any, Any, T]:
+    def send(self, op: Op[T], *, at_once: bool = False) -> asyncio.Future[T]:
         """As ``run``, but sent before this returns. The hook is not told: it was told of the callers that share it.
 
         at_once: written before this returns, too, and not with all that is sent in this turn of the event loop.

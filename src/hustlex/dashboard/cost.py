@@ -6,9 +6,10 @@ another way and pay nothing for it.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -82,7 +83,7 @@ class _Counting:
         _count(1)
         return await self._driver.run(op)
 
-    def send(self, op: Op[T], *, at_once: bool = False) -> Coroutine[Any, Any, T]:
+    def send(self, op: Op[T], *, at_once: bool = False) -> asyncio.Future[T]:
         _count(1)
         return self._driver.send(op, at_once=at_once)
 

@@ -253,10 +253,13 @@ class _NoServer:
     outcomes = MEMORY
     deaf = crosses_slots = False
 
-    async def run(self, *_: Any, **__: Any) -> NoReturn:
+    def send(self, *_: Any, **__: Any) -> NoReturn:
         raise Misuse("eager jobs are kept on no server", hint="look at jobs.ran, or use hustlex.testing.drain")
 
-    run_many = commit = commit_many = follow = block = listen = send = run
+    async def run(self, *_: Any, **__: Any) -> NoReturn:
+        self.send()
+
+    run_many = commit = commit_many = follow = block = listen = run
 
     def subscribe(self, *_: Any, **__: Any) -> NoReturn:
         raise Misuse("eager jobs have no server to listen to")

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from hustlex.drivers.aio.arrange import arranged
 from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.router import Router, fitting
+from hustlex.drivers.aio.sent import answer_of
 from hustlex.drivers.aio.stream import heard
 from hustlex.drivers.answerer import node_of
 from hustlex.drivers.faults import Failure, Late, Lost, NotSent, closed, decoded, exhausted, refusal
@@ -119,7 +121,8 @@ class Driver:
         """Send one operation; see ``core.op.AsyncDriver``."""
         if self.hook is not None:
             with telling(self.hook, op.name, self, op):
-                return await self.send(op)
+                deadline = self._deadline(op)
+                return await self._settle(op, self._submit(op, deadline), deadline)
         deadline, packed, connection = self._deadline(op), pack(op), self._topology.connection(op)
         if op.large or len(packed) > self._options.large:
             connection = connection.beside or connection
@@ -134,11 +137,16 @@ class Driver:
             reply = await self._router.insist(op, deadline, refusal(str(reply)))
         return decoded(op, reply)
 
-    def send(self, op: Op[T], *, at_once: bool = False, patient: bool = True) -> Coroutine[Any, Any, T]:
+    def send(self, op: Op[T], *, at_once: bool = False) -> asyncio.Future[T]:
         """As ``run``, but sent before this returns, and not told to the hook; see ``core.op.AsyncDriver``."""
-        deadline, packed = self._deadline(op), pack(op)
+        deadline = self._deadline(op)
+        reply = self._submit(op, deadline, at_once=at_once)
+        return answer_of(op, reply, partial(self._settle, op, reply, deadline))
+
+    def _submit(self, op: Op[Any], deadline: float, *, at_once: bool = False) -> asyncio.Future[Any] | None:
+        packed = pack(op)
         connection = fitting(self._topology.connection(op), large=op.large or len(packed) > self._options.large)
-        return self._settle(op, connection.submit(packed, deadline, at_once=at_once), deadline, patient=patient)
+        return connection.submit(packed, deadline, at_once=at_once)
 
     @property
     def crosses_slots(self) -> bool | None:
@@ -181,7 +189,8 @@ class Driver:
 
     async def _many(self, ops: Sequence[Op[T]], patient: bool) -> list[T | Error]:
         if len(ops) == 1:  # without what several need: an idle worker's first lease goes out 10 us sooner
-            return [await _outcome(self.send(ops[0], patient=patient))]
+            (op,), deadline = ops, self._deadline(ops[0])
+            return [await _outcome(self._settle(op, self._submit(op, deadline), deadline, patient=patient))]
         packed = [pack(op) for op in ops]
         parts = [slice(at, at + _CHUNK) for at in range(0, len(ops), _CHUNK)]
         return [answer for part in parts for answer in await self._chunk(ops[part], packed[part], patient)]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
+from hustlex.core import promise
 from hustlex.core.answer.aio import Answer, later, once
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock
@@ -88,9 +88,9 @@ class SharedPublishes:
         # Whoever asked first has a context of their own, which is none of the others'.
         task = asyncio.get_running_loop().create_task(self._deliver(asked, sent), context=contextvars.Context())
         self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, asked, sent))
+        task.add_done_callback(partial(self._ended, asked))
 
-    async def _deliver(self, asked: Asked, sent: Coroutine[Any, Any, list[Position | None]]) -> None:
+    async def _deliver(self, asked: Asked, sent: asyncio.Future[list[Position | None]]) -> None:
         answers: list[Position | None] | list[Exception]
         try:
             answers = await sent
@@ -104,13 +104,9 @@ class SharedPublishes:
         """Those that are to be told by themselves why nothing was done."""
         again: Asked = []
         for (publishing, caller), answer in zip(asked, answers, strict=True):
-            if caller.done():
-                continue
-            if type(answer) is Position:
-                caller.set_result(answer)
-            elif isinstance(answer, Exception):
-                _fail(caller, answer)
-            else:
+            if answer is not None:
+                promise.answer(caller, answer)
+            elif not caller.done():
                 again.append((publishing, caller))
         # Behind all who were woken just now: what they publish next goes together, too.
         asyncio.get_running_loop().call_soon(self._answered, len(asked))
@@ -123,20 +119,12 @@ class SharedPublishes:
         try:
             position = await self._driver.run(ops.append(publishing, new_epoch(), self._clock()))
         except Exception as error:  # noqa: BLE001 - as above
-            if not caller.done():
-                _fail(caller, error)
+            promise.answer(caller, error)
         else:
-            if not caller.done():
-                caller.set_result(position)
+            promise.answer(caller, position)
 
-    def _ended(self, asked: Asked, sent: Coroutine[Any, Any, Any], delivering: asyncio.Task[None]) -> None:
+    def _ended(self, asked: Asked, delivering: asyncio.Task[None]) -> None:
         self._tasks.discard(delivering)
-        sent.close()
         if delivering.cancelled() or delivering.exception() is not None:  # the loop ends, perhaps before it began
             for _, caller in asked:
                 caller.cancel()
-
-
-def _fail(caller: Caller, error: Exception) -> None:
-    caller.set_exception(error)
-    caller.exception()  # a caller that was cancelled meanwhile never looks: no warning for it

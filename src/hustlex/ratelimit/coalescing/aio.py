@@ -4,18 +4,19 @@ Lesson of the profile (64 callers): a script call costs the server 12 us, of whi
 others wait for the server goes with all who ask in the same turn. That leaves the client as the bound, with 29,000
 instructions: packing four keys anew would cost it 10,000, so their bytes are kept; a caller waits for a bare future,
 since a coroutine around it costs 1,000. A caller for whom nobody is on the way goes at once: waiting for company would
-cost it a turn of the loop, a future and a task.
+cost it a turn of the loop and two futures.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
+from itertools import chain, filterfalse
 from typing import Any
 
+from hustlex.core import promise
 from hustlex.core.answer.aio import Answer, begun, once
 from hustlex.core.keys import slot
 from hustlex.core.op import AsyncDriver
@@ -28,7 +29,8 @@ from hustlex.ratelimit.engine.shared import Judged
 from hustlex.ratelimit.types import Decision, WrongWindow
 
 Caller = asyncio.Future[Any]
-Asked = list[tuple[PendingCheck, Caller]]
+Asked = dict[PendingCheck, list[Caller]]
+"""Who waits for which check, in the order in which they were first asked for."""
 
 _MOST = 32
 """Callers of one call: while half of 64 callers are read, the server works for the others (measured: 8, 32, 64)."""
@@ -44,23 +46,38 @@ _PAUSE = 1 << 30
 _OPEN = 1 << 40
 """While a call takes callers, nobody overtakes them."""
 _PLAINLY = {Decision}
+_done = asyncio.Future.done
 
 
 class _Traffic:
     """Of one event loop.
 
-    asked, callers: what the end of this turn sends, and who waits for it, in the same order.
+    asked, callers: what the end of this turn sends, and how many wait for it.
     busy: calls that were not answered yet, and what else is a reason to wait for company.
     """
 
-    __slots__ = ("_company", "asked", "busy", "callers", "loop", "tasks")
+    __slots__ = ("_company", "asked", "busy", "callers", "kept", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop = loop
-        self.asked: list[PendingCheck] = []
-        self.callers: list[Caller] = []
-        self.busy = self._company = 0
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.asked: Asked = {}
+        self.callers = self.busy = self._company = 0
+        self.kept: set[asyncio.Future[Any]] = set()
+
+    def moved(self, loop: asyncio.AbstractEventLoop) -> _Traffic:
+        """The traffic of another loop."""
+        if self.loop is not None:
+            return _Traffic(loop)
+        self.loop = loop
+        return self
+
+    def taken(self) -> Asked:
+        """All who wait, who are sent for now."""
+        asked = self.asked
+        if asked:
+            self.asked, self.callers = {}, 0
+            self.busy -= _OPEN
+        return asked
 
     def sent(self, callers: int) -> None:
         """A call for so many went out."""
@@ -76,12 +93,10 @@ class _Traffic:
     def _resume(self) -> None:
         self.busy += _PAUSE
 
-    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """A task that is not forgotten while it runs."""
-        task = asyncio.get_running_loop().create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        return task
+    def keep(self, future: asyncio.Future[Any]) -> None:
+        """Do not forget it while it is not done."""
+        self.kept.add(future)
+        future.add_done_callback(self.kept.discard)
 
 
 class CoalescedChecks:
@@ -97,12 +112,13 @@ class CoalescedChecks:
         self._limiter = limiter
         self._bare = driver.hook is None and not limiter.alert
         self._traffic = _Traffic()
+        self._join = self._joined
 
     def answer(self, pending: PendingCheck) -> Answer[Decision]:
         """The server's decision, or what the policies say without it."""
         traffic = self._traffic
         if traffic.busy > _FEW and self._bare and pending.each is not None:
-            return once(self._joined, pending)
+            return once(self._join, pending)
         return begun(self._judged(pending).__await__)
 
     # -- of one caller
@@ -166,147 +182,89 @@ class CoalescedChecks:
 
     def _joined(self, pending: PendingCheck) -> Caller:
         loop, traffic = asyncio.get_running_loop(), self._traffic
-        if traffic.loop is None:
-            traffic.loop = loop
-        elif loop is not traffic.loop:
-            self._traffic = traffic = _Traffic(loop)
-        callers, caller = traffic.callers, loop.create_future()
-        if not callers:
+        if loop is not traffic.loop:
+            self._traffic = traffic = traffic.moved(loop)
+        asked, caller = traffic.asked, loop.create_future()
+        if not asked:
             traffic.busy += _OPEN
             loop.call_soon(self._flush, traffic)
-        traffic.asked.append(pending)
-        callers.append(caller)
-        if len(callers) >= _MOST:
+        if pending in asked:
+            asked[pending].append(caller)
+        else:
+            asked[pending] = [caller]
+        traffic.callers += 1
+        if traffic.callers >= _MOST:
             self._flush(traffic)
         return caller
 
     def _flush(self, traffic: _Traffic) -> None:
         """Send for all who still wait: one call for each window, on a cluster for each slot of it."""
-        asked, callers = traffic.asked, traffic.callers
-        if not callers:
-            return
-        traffic.asked, traffic.callers = [], []
-        traffic.busy -= _OPEN
-        if traffic.loop is not asyncio.get_running_loop():
+        asked = traffic.taken()
+        if not asked or traffic.loop is not asyncio.get_running_loop():
             return  # of a loop that has ended, or of the process that this one was forked from
-        if any(map(asyncio.Future.done, callers)):
-            asked, callers = _parted([pair for pair in zip(asked, callers, strict=True) if not pair[1].done()])
+        if any(map(_done, chain.from_iterable(asked.values()))):
+            waiting = {pending: [*filterfalse(_done, callers)] for pending, callers in asked.items()}
+            asked = {pending: callers for pending, callers in waiting.items() if callers}
         crossing = self._driver.crosses_slots
-        if crossing and len({pending.request.window for pending in set(asked)}) == 1:
-            self._send(asked, callers, traffic)
+        if crossing and len({pending.request.window for pending in asked}) == 1:
+            self._send(asked, traffic)
         else:
-            self._send_apart(asked, callers, traffic, crossing)
+            self._send_apart(asked, traffic, crossing)
 
-    def _send_apart(
-        self, asked: list[PendingCheck], callers: list[Caller], traffic: _Traffic, crossing: bool | None
-    ) -> None:
-        keys: dict[PendingCheck, object] = {pending: pending.request.window for pending in set(asked)}
-        if not crossing:
-            keys = {pending: (window, slot(pending.op.keys[0])) for pending, window in keys.items()}
+    def _send_apart(self, asked: Asked, traffic: _Traffic, crossing: bool | None) -> None:
         groups: dict[object, Asked] = {}
-        for pending, caller in zip(asked, callers, strict=True):
-            groups.setdefault(keys[pending], []).append((pending, caller))
+        for pending, callers in asked.items():
+            window = pending.request.window
+            groups.setdefault(window if crossing else (window, slot(pending.op.keys[0])), {})[pending] = callers
         for group in groups.values():
-            self._send(*_parted(group), traffic)
-        if len(groups) > 1 and 2 * len(groups) > len(callers) and crossing is not None:
+            self._send(group, traffic)
+        if len(groups) > 1 and 2 * len(groups) > sum(map(len, asked.values())) and crossing is not None:
             traffic.pause()
 
-    def _send(self, asked: list[PendingCheck], callers: list[Caller], traffic: _Traffic) -> None:
-        if not callers:
-            return
+    def _send(self, asked: Asked, traffic: _Traffic) -> None:
+        callers = [*chain.from_iterable(asked.values())]
+        counts = dict(zip(asked, map(len, asked.values()), strict=True))
         traffic.sent(len(callers))
-        counts = dict.fromkeys(asked, 1)
-        if len(counts) < len(asked):
-            counts = Counter(asked)
-        if 1 < len(counts) < len(asked):
-            first = {pending: place for place, pending in enumerate(counts)}
-            asked, callers = _parted(sorted(zip(asked, callers, strict=True), key=lambda pair: first[pair[0]]))
         try:
             sent = self._driver.send(shared.together(counts), at_once=len(callers) >= _MOST)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers'
-            self._hand_out(asked, callers, [error] * len(callers), traffic)
+            self._hand_out(asked, [error] * len(callers), traffic)
         else:
             traffic.busy += 1
-            delivering = traffic.start(self._deliver(asked, callers, sent, traffic))
-            delivering.add_done_callback(partial(_ended, traffic, callers, sent))
+            traffic.keep(sent)
+            sent.add_done_callback(partial(self._deliver, asked, callers, traffic))
 
-    async def _deliver(
-        self,
-        asked: list[PendingCheck],
-        callers: list[Caller],
-        sent: Coroutine[Any, Any, list[Judged]],
-        traffic: _Traffic,
+    def _deliver(
+        self, asked: Asked, callers: list[Caller], traffic: _Traffic, sent: asyncio.Future[list[Judged]]
     ) -> None:
-        answers: list[Judged] | list[Exception]
-        try:
-            answers = await sent
-        except Exception as error:  # noqa: BLE001 - as above
-            answers = [error] * len(callers)
-        if self._limiter.alert or {*map(type, answers)} != _PLAINLY:
-            self._hand_out(asked, callers, answers, traffic)
-            return
-        for caller, decision in zip(callers, answers, strict=True):
-            if not caller.done():
-                caller.set_result(decision)
+        traffic.busy -= 1
+        if sent.cancelled():  # the loop ends
+            for caller in callers:
+                caller.cancel()
+        elif isinstance(error := sent.exception(), Exception):
+            self._hand_out(asked, [error] * len(callers), traffic)
+        elif self._limiter.alert or {*map(type, sent.result())} != _PLAINLY:
+            self._hand_out(asked, sent.result(), traffic)
+        else:
+            for caller, decision in zip(callers, sent.result(), strict=True):
+                if not caller.done():
+                    caller.set_result(decision)
 
-    def _hand_out(
-        self,
-        asked: list[PendingCheck],
-        callers: list[Caller],
-        answers: Sequence[Judged | Exception],
-        traffic: _Traffic,
-    ) -> None:
+    def _hand_out(self, asked: Asked, answers: Sequence[Judged | Exception], traffic: _Traffic) -> None:
         """What is not simply decided."""
-        for pending, caller, answer in zip(asked, callers, answers, strict=True):
+        waiting = [(pending, caller) for pending, callers in asked.items() for caller in callers]
+        for (pending, caller), answer in zip(waiting, answers, strict=True):
             if caller.done():
                 continue
             if not self._bare:
-                _tell(caller, answer)
+                promise.answer(caller, answer)
             elif isinstance(answer, WrongWindow):
-                concluding = traffic.start(self._concluded(pending, answer))
-                concluding.add_done_callback(partial(_pass_on, caller))
-                caller.add_done_callback(partial(_give_up, concluding))
+                traffic.keep(promise.entrust(caller, self._concluded(pending, answer)))
             else:
-                _tell(caller, self._tried(pending, answer))
+                promise.answer(caller, self._tried(pending, answer))
 
     def _tried(self, pending: PendingCheck, answer: Decision | Exception) -> Decision | Exception:
         try:
             return self._settled(pending, answer)
         except Exception as error:  # noqa: BLE001 - as above
             return error
-
-
-def _parted(pairs: Asked) -> tuple[list[PendingCheck], list[Caller]]:
-    return [pending for pending, _ in pairs], [caller for _, caller in pairs]
-
-
-def _tell(caller: Caller, answer: Judged | Exception) -> None:
-    if isinstance(answer, Exception):
-        caller.set_exception(answer)
-        caller.exception()  # a caller that was cancelled meanwhile never looks: no warning for it
-    else:
-        caller.set_result(answer)
-
-
-def _ended(
-    traffic: _Traffic, callers: list[Caller], sent: Coroutine[Any, Any, list[Judged]], delivering: asyncio.Task[None]
-) -> None:
-    traffic.busy -= 1
-    sent.close()
-    if delivering.cancelled() or delivering.exception() is not None:  # the loop ends, perhaps before it began
-        for caller in callers:
-            caller.cancel()
-
-
-def _pass_on(caller: Caller, concluding: asyncio.Task[Decision]) -> None:
-    if not caller.done():
-        if concluding.cancelled():
-            caller.cancel()
-        else:
-            error = concluding.exception()
-            _tell(caller, error if isinstance(error, Exception) else concluding.result())
-
-
-def _give_up(concluding: asyncio.Task[Decision], caller: Caller) -> None:
-    if caller.cancelled():
-        concluding.cancel()

@@ -59,7 +59,7 @@ class Limiter:
 
     def check(self, policy: Policies, identity: Id, endpoint: Id, cost: int, tier: str) -> PendingCheck | Decision:
         """The next check of a subject, unless it can be answered without the server."""
-        known = self._by_identity.get(id(policy))
+        known, clock = self._by_identity.get(id(policy)), self.now  # apart from the call, see the lesson
         compiled = known[1] if known is not None else self.compiler.compiled(policy)
         try:
             subject = self.subjects.young.get((compiled.serial, identity, endpoint))
@@ -67,6 +67,20 @@ class Limiter:
             subject = None
         if subject is None:
             subject = self.subjects.of(compiled, identity, endpoint)
+        if (
+            cost is _ONE
+            and (pending := subject.pending) is not None
+            and subject.window is compiled.current
+            and tier == NORMAL
+            and not (subject.denied_until or self.alert or compiled.prefetch_s)
+            and (not compiled.windowed or clock() < compiled.fresh_until)
+        ):
+            return pending
+        return self._unusual(subject, cost, tier)
+
+    def _unusual(self, subject: SubjectState, cost: int, tier: str) -> PendingCheck | Decision:
+        """Whatever is not simply sent again as it was."""
+        compiled = subject.compiled
         if cost is not _ONE:  # neither is True, nor 1.0
             ops.positive(cost)
         if subject.denied_until and (denied := self._denied(subject, cost, tier)) is not None:
@@ -77,10 +91,8 @@ class Limiter:
             return ahead
         if cost is not _ONE or tier != NORMAL or compiled.ids or not self._live:
             return self._pending(subject, cost, tier)
-        if compiled.windowed:
-            now = self.now  # apart from the call, see the lesson
-            if now() >= compiled.fresh_until:
-                self._refresh(compiled)
+        if compiled.windowed and self.now() >= compiled.fresh_until:
+            self._refresh(compiled)
         if subject.window is not compiled.current or subject.pending is None:
             subject.pending = self._pending(subject, 1, NORMAL, keep=True)
             subject.window = compiled.current

@@ -51,6 +51,8 @@ def _decode(asked: Asked, reply: Reply) -> list[Judged]:
             judged.append(pending.op.decode(following()))
         else:
             judged += _each(pending, callers, following(), following(), following())
+    if len(judged) != sum(asked.values()):
+        raise ValueError("a reply is for as many as asked")
     return judged
 
 
