@@ -7,7 +7,9 @@ import base64
 import contextlib
 import itertools
 import json
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -164,11 +166,14 @@ def running(binary: str) -> Iterator[str]:
     """A browser with an empty profile; yields its address."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [binary, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # A group of its own: some systems start the browser by a script, which would end without it.
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             yield _address(Path(profile))
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait()
 
 

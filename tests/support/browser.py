@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from examples.gigs.browser import Chromium, Tab, connected, installed, running
 from tests.support.needs import needs
 
-__all__ = ["Chromium", "Tab", "connected", "started"]
+__all__ = ["Chromium", "Tab", "connected", "running", "started"]
 
 
 @contextmanager

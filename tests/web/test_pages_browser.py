@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 import uvicorn
 
@@ -16,7 +19,7 @@ from examples.gigs.app import create_app
 from examples.gigs.backend import Backend
 from examples.gigs.views import Notice
 from tests.conftest import SECRET
-from tests.support.browser import Tab, connected
+from tests.support.browser import Tab, connected, running
 from tests.support.servers import free_port
 
 _CONTRAST = """(() => {
@@ -129,3 +132,29 @@ async def fits(tab: Tab, url: str, *paths: str) -> None:
                 f"({{forbidden, wide: {_WIDE}, faint: {_CONTRAST}, nameless: {_NAMELESS}, small: {_SMALL}}})"
             )
             assert not any(found.values()), f"{path}, {scheme}: {json.dumps(found, indent=1)}"
+
+
+def test_a_browser_that_a_script_starts_ends_with_it(tmp_path: Path) -> None:
+    """Debian's headless shell is one."""
+    browser = tmp_path / "browser.py"
+    browser.write_text(
+        "import os, signal, sys\n"
+        "place = next(word for word in sys.argv if word.startswith('--user-data-dir=')).partition('=')[2]\n"
+        "open(f'{place}/DevToolsActivePort', 'w').write(f'{os.getpid()}\\n/devtools')\n"
+        "signal.pause()\n"
+    )
+    script = tmp_path / "browser"
+    script.write_text(f'#!/bin/sh -e\n{sys.executable} {browser} "$@"\nexit 0\n')
+    script.chmod(0o700)
+    with running(str(script)) as address:
+        number = int(address.removeprefix("ws://127.0.0.1:").partition("/")[0])
+        assert runs(number)
+    while runs(number):
+        time.sleep(0.01)
+
+
+def runs(number: int) -> bool:
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
