@@ -147,7 +147,7 @@ def test_what_dies_is_started_again_and_a_second_signal_ends_all(
     assert wait_for(lambda: raw.llen("asynq:{default}:active") == 1)
     shown = workers.metrics()
     assert shown['hustlex_worker_slots{kind="total"}'] == 200, "of both"
-    assert shown['hustlex_calls_total{op="batch",outcome="ok"}'] >= 2
+    assert shown['hustlex_calls_total{op="jobs.beat",outcome="ok"}'] >= 2
     workers.process.send_signal(signal.SIGINT)
     stopping = workers.until(lambda found: statuses(found) == {"", "closed"})
     assert not stopping["ok"]

@@ -110,7 +110,8 @@ async def test_a_child_whose_own_child_keeps_its_output_is_started_again(
 ) -> None:
     monkeypatch.setattr(supervisor, "_MOST_EARLY_DEATHS", 2)
     monkeypatch.setattr(supervisor, "_LAST_WORDS_SECONDS", 0.05)
-    left = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'input()'], stdin=0).pid)"
+    until_its_end = "'import sys; sys.stdin.read()'"
+    left = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {until_its_end}], stdin=0).pid)"
     keeper = Child("keeper", [sys.executable, "-c", left + "; import time; print('gone')"])
     async with asyncio.timeout(60):
         assert await Supervisor(NoServer(), [keeper], {}).run()  # type: ignore[arg-type]

@@ -347,7 +347,8 @@ async def test_large_results_are_told_in_several_passes(
 async def test_a_result_too_large_to_be_told_fails_the_job_and_no_other(
     jobs: Jobs, tasks: Tasks, start: Start, monkeypatch: pytest.MonkeyPatch, written: bool
 ) -> None:
-    monkeypatch.setattr("hustlex.jobs.checks.LARGEST", 1_000)
+    for module in ("checks", "enqueue.draft"):
+        monkeypatch.setattr(f"hustlex.jobs.{module}.LARGEST", 1_000)
 
     @tasks.task("large", retention=KEPT)
     async def large(size: int) -> str:
