@@ -80,7 +80,8 @@ async def test_the_first_look_tells_what_fills_the_server_and_the_next_how_old_t
 async def test_of_many_keys_some_are_looked_at(hx: Any, raw: redis.Redis, person: Callable[..., Person]) -> None:
     await hx.driver.run(command("test.many", Effect.ONCE, "DEBUG", "POPULATE", 3000, keys=(), decode=bytes))
     shown = await home(person("read"), 1)
-    assert re.search(r"≈ from 200 of 3,\d\d\d keys, which chance chose, ", shown) and "other 3,0" in shown
+    assert re.search(r"≈ from 200 of 3,\d\d\d keys, which chance chose, ", shown)
+    assert re.search(r"other (3,0|2,9)\d\d ", shown)  # chance may choose what is not one of them, too
 
 
 async def test_memory_is_told_to_whom_the_servers_and_all_queues_exist(
