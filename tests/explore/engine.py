@@ -180,7 +180,7 @@ class Explorer:
             place, world = Place((), self._start), self._rebuild(())
             try:
                 for number in numbers:
-                    place, world = self._take(place, world, number, {})
+                    place, world = self._take(place, world, world.choices()[number], number, {})
                     self._judge(place, world)
                 self._close(place)
                 self.report.story = self._story(place.path)
@@ -195,15 +195,17 @@ class Explorer:
         world, ran = self._rebuild(place.path), dict[tuple[Any, ...], tuple[Any, State]]()
         choices = world.choices()
         allowed = [number for number, choice in enumerate(choices) if world.within_bounds(choice)]
-        if world.ended:
-            allowed = []
+        if all(choices[number].kind is Kind.TIME for number in allowed):
+            allowed = []  # nothing is left to happen but that time passes
         self.report.deepest = max(self.report.deepest, len(place.path))
         if not allowed:
             self.report.schedules += 1
             self._close(place)
+        asked = world.asked()
         for number in allowed:
             here = world if number == allowed[0] else self._rebuild(place.path)
-            reached, after = self._take(place, here, number, ran)
+            assert here is world or here.asked() == asked, "chance or time that is not the explored world's"
+            reached, after = self._take(place, here, choices[number], number, ran)
             self.report.steps += 1
             if not seen.is_new(digest(reached.state) + after.fingerprint(), after.left):
                 continue
@@ -212,12 +214,11 @@ class Explorer:
             frontier.append(reached)
 
     def _take(
-        self, place: Place, world: World, number: int, ran: dict[tuple[Any, ...], tuple[Any, State]]
+        self, place: Place, world: World, choice: Choice, number: int, ran: dict[tuple[Any, ...], tuple[Any, State]]
     ) -> tuple[Place, World]:
         """ran: what became of the calls that the server carried out from here; whether the reply arrives is another
         matter."""
         self._world = world
-        choice = world.choices()[number]
         op, reply, state = world.pending(choice), None, place.state
         if op is not None:
             call = choice.actor, choice.number, choice.kind is Kind.ARRIVES

@@ -19,7 +19,7 @@ from hustlex.drivers.pack import join
 
 State = tuple[tuple[bytes, bytes, int, Any], ...]
 """All that the server holds, in the order of the keys: key, its serialised value, its life in ms (0: for ever), and the
-value as it reads."""
+value as it reads, without an order where it has none."""
 
 EMPTY: State = ()
 _GRAIN_MS = 1000
@@ -30,8 +30,18 @@ _SNAPSHOT = b"""
 local reads = {
   string = function(key) return redis.call('GET', key) end,
   list = function(key) return redis.call('LRANGE', key, 0, -1) end,
-  hash = function(key) return redis.call('HGETALL', key) end,
-  set = function(key) return redis.call('SMEMBERS', key) end,
+  hash = function(key)
+    local flat, fields, values = redis.call('HGETALL', key), {}, {}
+    for n = 1, #flat, 2 do fields[#fields + 1], values[flat[n]] = flat[n], flat[n + 1] end
+    table.sort(fields)
+    for n, field in ipairs(fields) do flat[2 * n - 1], flat[2 * n] = field, values[field] end
+    return flat
+  end,
+  set = function(key)
+    local members = redis.call('SMEMBERS', key)
+    table.sort(members)
+    return members
+  end,
   zset = function(key) return redis.call('ZRANGE', key, 0, -1, 'WITHSCORES') end,
 }
 local keys, all = redis.call('KEYS', '*'), {}
@@ -75,6 +85,11 @@ class ExploredServer:
         answer, rows = self._in(at, [words, ("EVALSHA", self._look, 0)])
         self._at = tuple((key, value, _rounded(life), read) for key, value, life, read in rows)
         return self._told(answer), self._at
+
+    def held(self) -> State:
+        """What there is."""
+        rows = self.command("EVALSHA", self._look, 0)
+        return tuple((key, value, _rounded(life), read) for key, value, life, read in rows)
 
     def _in(self, state: State, commands: list[tuple[Any, ...]]) -> list[Any]:
         """Put the server back to a state and run commands there, all in one write."""
@@ -162,11 +177,9 @@ def older(state: State, by_ms: int) -> State:
 
 
 def digest(state: State) -> bytes:
-    """A short name of a state."""
-    whole = hashlib.blake2b(digest_size=16)
-    for key, value, life, _ in state:
-        whole.update(b"%d %d %d " % (len(key), len(value), life) + key + value)
-    return whole.digest()
+    """A short name of a state: of what it reads, since how a value is serialised depends on what came before."""
+    told = [(key, life, value if read is None else read) for key, value, life, read in state]
+    return hashlib.blake2b(repr(told).encode(), digest_size=16).digest()
 
 
 @contextmanager

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 
 from tests.explore.engine import Explorer, describe, explored
 from tests.explore.protocols import PROTOCOLS
-from tests.explore.server import ExploredServer, explored_server
-from tests.explore.world import Bounds
+from tests.explore.server import ExploredServer, digest, explored_server
+from tests.explore.world import Bounds, World
 
 _FAULTS = [(name, mutation.name) for name, each in PROTOCOLS.items() for mutation in each.mutations()]
 
@@ -26,6 +28,27 @@ def test_every_invariant_holds(name: str, explored_on: ExploredServer) -> None:
     assert not report.broken, describe(report)
     assert report.states >= 300
     assert report.schedules > 10
+
+
+def test_what_reads_the_same_is_one_state(explored_on: ExploredServer) -> None:
+    """How a table is serialised depends on what it held before."""
+    names = [f"{n} {'x' * 64}" for n in range(300)]
+    found = set()
+    for order in (names, names[::-1]):
+        explored_on.command("FLUSHALL")
+        for name in order:
+            explored_on.command("SADD", "some", name)
+            explored_on.command("HSET", "fields", name, name)
+        found.add(digest(explored_on.held()))
+    assert len(found) == 1
+    explored_on.command("HSET", "fields", names[0], "another")
+    assert digest(explored_on.held()) not in found
+    explored_on.command("FLUSHALL")
+
+
+def test_an_actor_asks_the_same_each_time_or_it_is_told(explored_on: ExploredServer) -> None:
+    with mock.patch.object(World, "draw", side_effect=os.urandom), pytest.raises(AssertionError, match="chance"):
+        explored(PROTOCOLS["limits"], explored_on, PROTOCOLS["limits"].short)
 
 
 @pytest.mark.parametrize(("name", "fault"), _FAULTS)

@@ -149,11 +149,6 @@ class World:
             return self.ticks > 0 and not any(actor.repeating for actor in self.actors.values())
         return self.faults > 0
 
-    @property
-    def ended(self) -> bool:
-        """Whether nothing is left to happen but that time passes."""
-        return not any(self.within_bounds(each) for each in self.choices() if each.kind is not Kind.TIME)
-
     def _of(self, actor: Actor) -> Iterator[Kind]:
         yield Kind.RUN
         if isinstance(actor.step, Sleep):
@@ -178,6 +173,11 @@ class World:
         if choice.kind is Kind.ARRIVES:
             return self.air[choice.number][1]
         return self.actors[choice.actor].op
+
+    def asked(self) -> list[tuple[Any, ...]]:
+        """What the actors want of the server."""
+        ops = [actor.op for actor in self.actors.values()]
+        return [(op.name, op.keys, op.args) for op in ops if op is not None]
 
     def apply(self, choice: Choice, reply: Any) -> Any:
         """Go one step on. reply: the server's, where it carried an operation out. Returns what the actor was told."""
@@ -236,8 +236,11 @@ class World:
         return told
 
     def _call(self, actor: Actor, step: Call) -> Any:
-        with self._as(actor):
+        before, self._running = self._running, actor
+        try:
             result = step.function()
+        finally:
+            self._running = before
         if isinstance(result, GeneratorType):
             actor.stack.append(result)
             self._resume(actor)
@@ -248,7 +251,8 @@ class World:
 
     def _resume(self, actor: Actor, value: Any = None, *, error: Error | None = None) -> None:
         actor.step, actor.answers = None, []
-        with self._as(actor):
+        before, self._running = self._running, actor
+        try:
             while actor.stack:
                 try:
                     top = actor.stack[-1]
@@ -259,16 +263,10 @@ class World:
                 except Error as raised:
                     value, error = None, raised
                 actor.stack.pop()
-
-    # -- chance
-
-    @contextmanager
-    def _as(self, actor: Actor) -> Iterator[None]:
-        before, self._running = self._running, actor
-        try:
-            yield
         finally:
             self._running = before
+
+    # -- chance
 
     def draw(self, size: int = 32) -> bytes:
         """Random bytes, the same ones in each replay."""
