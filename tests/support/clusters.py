@@ -84,8 +84,20 @@ class ClusterHands:
         self.end_move(moved, target)
 
     def flush(self) -> None:
+        """Also the replicas are empty then: one that only just runs again might be promoted with what it held."""
         for node in self.primaries():
             self.ask(node, "FLUSHALL")
+        until(self._in_step)
+
+    def _in_step(self) -> bool:
+        """Whether each replica has all that its primary had a moment before."""
+        told = {node.port: self.ask(node, "INFO", "replication") for node in self.cluster.nodes}
+        return all(
+            one["master_link_status"] == "up"
+            and one["slave_repl_offset"] >= told[one["master_port"]]["master_repl_offset"]
+            for one in told.values()
+            if one["role"] == "slave"
+        )
 
     def healthy(self) -> bool:
         """Every node runs, knows all slots served by three primaries, and each of these has a replica in step."""
