@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
@@ -45,12 +46,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """The desk's own settings must not decide what a test sees."""
+    _hear_again(signal.SIGHUP, signal.SIGINT)
     for name in [name for name in os.environ if name.startswith("HUSTLEX_") and name not in _KEPT]:
         del os.environ[name]
     if config.getoption("--cpu"):
         config.pluginmanager.register(CpuTimes(), "cpu-times")
     config.addinivalue_line("markers", "one_server: says something of one server that nobody else uses")
     config.addinivalue_line("markers", "across_slots: needs a server whose calls may name keys of several slots")
+
+
+def _hear_again(*signals: signal.Signals) -> None:
+    """``nohup``, and ``&`` in a script, make a process ignore these, and so all that it starts: programs of tests would
+    not end by them. A handler that does nothing is this process's alone."""
+    for each in signals:
+        if signal.getsignal(each) is signal.SIG_IGN:
+            signal.signal(each, lambda *_: None)
 
 
 @pytest.hookimpl(wrapper=True)
