@@ -1,9 +1,9 @@
 # Needs python3 (3.11 or newer) and make, nothing else: .venv is made when it is missing or out of date.
-# Options: PYTHON=python3.13  QUICK=1 (bench)  ARGS='-k otp' (test)  SERVER=valkey9|cluster9|cluster6|sentinel|valkey8|redis8|redis7tls|redis7 (test)
+# Options: PYTHON=python3.13  QUICK=1 (bench)  ARGS='-k otp' (test)  DEEP=1 (test)  SERVER=valkey9|cluster9|cluster6|sentinel|valkey8|redis8|redis7tls|redis7 (test)
 PYTHON ?= python3
 SERVER ?= valkey9
-# Two per core: half of a test's time is waiting.
-PROCESSES ?= $(shell python3 -c 'import os; print(2 * len(os.sched_getaffinity(0)))' 2>/dev/null || echo 4)
+# Half of a test's time is waiting; each process collects for itself, so that more of them than this win nothing.
+PROCESSES ?= $(shell python3 -c 'import os; print(2 * len(os.sched_getaffinity(0)) + 2)' 2>/dev/null || echo 6)
 BIN := .venv/bin
 RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
@@ -27,8 +27,8 @@ visit: $(RUN) ## walk through that example, step by step (needs `make example NA
 # tenth of the whole. Empty means unset.
 test test-slow contracts: export PYTHONDONTWRITEBYTECODE =
 
-test: $(DEV) ## run every test on a real server
-	$(BIN)/pytest -n $(PROCESSES) --dist worksteal --server $(SERVER) $(ARGS)
+test: $(DEV) ## run every test on a real server (DEEP=1: properties with all of their examples, as CI does)
+	$(if $(DEEP),HUSTLEX_TEST_DEEP=1) $(BIN)/pytest -n $(PROCESSES) --dist worksteal --server $(SERVER) $(ARGS)
 
 test-slow: $(DEV) ## run the tests that wait for Asynq's own minutes (needs Go, takes about 4 minutes)
 	$(BIN)/pytest -n logical -m slow --server $(SERVER) $(ARGS)

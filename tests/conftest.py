@@ -22,12 +22,13 @@ from hustlex.testing import patient
 from tests.support import servers
 from tests.support.blocking import Blocking
 from tests.support.cpu import CpuTimes
+from tests.support.depth import examples
 from tests.support.needs import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - hooks
 from tests.support.order import long_first
 from tests.support.proxy import Proxy
 
 # A busy machine is slow now and then: an example that took long is no failure.
-hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.register_profile("patient", deadline=None, max_examples=examples(100))
 hypothesis.settings.load_profile("patient")
 
 SECRET = b"a test secret of thirty-two bytes or more"
@@ -35,7 +36,7 @@ PATIENCE = timedelta(seconds=5)
 """With a crowded machine's server: the most that a front may be told."""
 LONG = timedelta(seconds=30)
 """The same for a driver."""
-_KEPT = ("HUSTLEX_TEST_SERVER", "HUSTLEX_SERVER_BINARY")
+_KEPT = ("HUSTLEX_TEST_SERVER", "HUSTLEX_TEST_DEEP", "HUSTLEX_SERVER_BINARY")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -27,6 +27,7 @@ from hustlex.errors import Closed, Error, Refused, Timeout, Unavailable
 from hustlex.jobs.inspect import act
 from tests.drivers.conftest import PATIENCE
 from tests.support.clusters import ClusterHands
+from tests.support.depth import examples
 from tests.support.sentinels import until
 from tests.support.street import Street
 
@@ -57,7 +58,7 @@ ADD = script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 # -- slots
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.lists(st.text(st.characters(codec="utf-8") | st.sampled_from("{}"), max_size=12), min_size=1, max_size=20))
 def test_slots_are_those_that_the_server_computes(six_nodes: ClusterHands, keys: list[str]) -> None:
     import redis

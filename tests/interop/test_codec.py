@@ -22,10 +22,13 @@ from hustlex.jobs.schedule import cron
 from hustlex.jobs.schedule.cron import CronError
 from hustlex.jobs.wire import SchedulerEnqueueEvent, SchedulerEntry, ServerInfo, TaskMessage, WorkerInfo
 from tests.interop.support import GoClient, GoError, encoded, spec
+from tests.support.depth import examples
 from tests.unit.test_jobs_cron import RECORDED
 from tests.unit.test_jobs_wire import MESSAGES, SERVER, TASKS, T
 
-WITH_GO = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+WITH_GO = settings(
+    max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 BYTES_FIELDS = ("payload", "task_payload")
 
 

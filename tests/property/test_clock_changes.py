@@ -14,6 +14,7 @@ from hustlex.jobs import Dst, Job
 from hustlex.jobs.schedule.clock_changes import obey
 from hustlex.jobs.schedule.cron import CronError, Schedule, parse
 from hustlex.jobs.schedule.periodic import define
+from tests.support.depth import examples
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -107,7 +108,7 @@ def firings(schedule: Schedule, first: datetime, last: datetime) -> list[datetim
     return found
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(
     st.sampled_from(sorted(CHANGES)), specs, st.sampled_from(["asynq", "skip", "once"]), st.integers(0, 2 * 86400 - 1)
 )
@@ -127,7 +128,7 @@ def test_firings_are_those_of_a_search_of_every_minute(
     assert found == brute_force(spec, zone, dst, start, last)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     st.sampled_from(sorted(change for change in CHANGES if change[0] not in SKIPPED_A_DAY)),
     st.integers(0, 59),
@@ -178,7 +179,7 @@ def test_a_year_with_three_changes_is_searched_in_time() -> None:
     st.integers(0, 3_000_000_000),
     st.integers(1, 50),
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_what_passed_are_the_newest_instants_of_all(spec: str, after_ms: int, span_ms: int, most: int) -> None:
     entry = define("n", spec, Job("t"))
     every, at_ms = [], entry.next_ms(after_ms)

@@ -34,6 +34,7 @@ from hustlex.ratelimit import Penalty, Policy, RateLimitOptions
 from hustlex.sync import HustleX
 from hustlex.tokens import Access, Refreshed, TokenOptions, TokenPair
 from tests.conftest import SECRET
+from tests.support.depth import examples
 from tests.support.otp import KEYRING
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -43,7 +44,9 @@ BACK = st.lists(st.integers(-40 * 86_400, 0).map(lambda s: timedelta(seconds=s))
 KINDS = ["strict", "log", "counter", "fixed", "gcra", "leases"]
 WAITS = dict.fromkeys(KINDS, 1.2 * MINUTE) | {"counter": 2 * MINUTE}
 """The counter's last window counts in the one after it: two windows by its nature, whatever the clock does."""
-_settings = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_settings = settings(
+    max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.fixture

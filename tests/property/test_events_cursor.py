@@ -14,6 +14,7 @@ from hustlex.events.names import ChannelTemplate
 from hustlex.events.ops import History, KeptEvent, Retention
 from hustlex.events.types import Gap, Message, Position
 from hustlex.events.wire import EventCodec
+from tests.support.depth import examples
 
 SIZE = 5
 
@@ -58,7 +59,7 @@ class Server:
 steps = st.lists(st.sampled_from(["send", "send", "send", "lose", "double", "break", "flush", "go back"]), max_size=40)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(steps)
 def test_each_message_once_and_in_order_or_a_gap(story: list[str]) -> None:
     server = Server()

@@ -25,6 +25,7 @@ from hustlex.idempotency import (
 )
 from hustlex.sync import HustleX
 from tests.conftest import PATIENCE, SECRET
+from tests.support.depth import examples
 from tests.support.keys import lives_ms
 
 SCOPE = Scope("u1", "POST", "/pay")
@@ -156,5 +157,8 @@ def machine(url: str) -> type[Keys]:
 def test_any_history_of_a_key_is_the_models(machine: type[Keys]) -> None:
     checks = [HealthCheck.too_slow]
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=checks)
+        machine,
+        settings=settings(
+            max_examples=examples(60), stateful_step_count=40, deadline=None, suppress_health_check=checks
+        ),
     )

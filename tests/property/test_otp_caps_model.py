@@ -31,6 +31,7 @@ from hustlex.otp import (
     Reason,
     Verified,
 )
+from tests.support.depth import examples
 from tests.support.keys import lives_ms
 from tests.support.otp import KEYRING, phone, units
 
@@ -267,5 +268,8 @@ def test_caps_and_model_agree(raw: redis.Redis, blocking_driver: Any) -> None:
     machine = type("Crowd", (Crowd,), {"raw": raw, "driver": blocking_driver})
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
     run_machine(
-        machine, settings=settings(max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=checks)
+        machine,
+        settings=settings(
+            max_examples=examples(60), stateful_step_count=50, deadline=None, suppress_health_check=checks
+        ),
     )

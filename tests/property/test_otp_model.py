@@ -47,6 +47,7 @@ from hustlex.otp import (
     Wrong,
 )
 from hustlex.otp.names import CountedLane
+from tests.support.depth import examples
 from tests.support.keys import lives_ms
 
 PHONE = "+2348031234567"
@@ -435,7 +436,7 @@ def test_scripts_and_model_agree(raw: redis.Redis, blocking_driver: Any) -> None
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=150,
+            max_examples=examples(150),
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -14,6 +14,7 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.blocking import Driver
 from hustlex.pins import PinLocked, PinOptions, ops
 from tests.conftest import LONG
+from tests.support.depth import examples
 from tests.support.keys import lives_ms
 
 CAP, LOCKS, QUIET = 3, (60_000, 600_000), 3_600_000
@@ -108,5 +109,7 @@ def test_any_history_of_attempts_is_the_models(url: str) -> None:
     checks = [HealthCheck.too_slow]
     run_state_machine_as_test(
         Attempts,
-        settings=settings(max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=checks),
+        settings=settings(
+            max_examples=examples(60), stateful_step_count=50, deadline=None, suppress_health_check=checks
+        ),
     )

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hustlex._sync.ratelimit import RateLimit
 from hustlex.core.time import FixedClock
 from hustlex.ratelimit import Algorithm, Decision, Policy, RateLimitOptions, Source, bound, sheet
+from tests.support.depth import examples
 
 MS = timedelta(milliseconds=1)
 SLOWER = 100
@@ -28,7 +29,9 @@ ALGORITHMS: tuple[Algorithm, ...] = ("strict", "log", "counter", "fixed", "gcra"
 PATIENT = RateLimitOptions(timeout=timedelta(seconds=10), local_deny=False)
 
 fresh = itertools.count()
-unhurried = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+unhurried = settings(
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 algorithms = st.sampled_from(ALGORITHMS)
 moments = st.integers(1, 1_500).map(SLOWER.__mul__)
 offsets = st.integers(0, 1_000).map(SLOWER.__mul__)

@@ -32,6 +32,7 @@ from hustlex.tokens import (
 )
 from hustlex.tokens.revocation_log import LogReader
 from tests.conftest import LONG
+from tests.support.depth import examples
 from tests.support.keys import lives_ms
 
 KEYRING = Keyring(b"a test secret of thirty-two bytes or more")
@@ -327,5 +328,5 @@ class Model(RuleBasedStateMachine):
 
 def test_random_histories_match_the_model(url: str, raw: redis.Redis) -> None:
     Model.url, Model.raw = url, raw
-    unhurried = settings(max_examples=40, stateful_step_count=50, deadline=None)
+    unhurried = settings(max_examples=examples(40), stateful_step_count=50, deadline=None)
     run_state_machine_as_test(Model, settings=unhurried)

@@ -32,6 +32,7 @@ from hustlex.idempotency.canonical import canonical
 from hustlex.idempotency.multipart import parts_of
 from hustlex.idempotency.names import event_record, record_of
 from hustlex.idempotency.seals import Seals
+from tests.support.depth import examples
 from tests.support.ids import texts
 
 JSON = st.recursive(
@@ -112,7 +113,7 @@ def test_a_fingerprint_is_keyed_and_its_parts_cannot_run_into_each_other() -> No
 
 
 @given(st.binary(max_size=200), st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9)), max_size=3))
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_a_sealed_answer_opens_with_the_same_secret_only(body: bytes, headers: list[tuple[str, str]]) -> None:
     sealed = SEALS.seal(Response(201, body, tuple(headers)), "record", b"n" * 12)
     opened = SEALS.unseal(sealed, "record", 201)

@@ -21,6 +21,7 @@ from schemathesis.core.result import Ok
 from examples.gigs.app import create_app
 from hustlex.otp import Delivery
 from tests.conftest import SECRET
+from tests.support.depth import examples
 
 Statuses = dict[str, set[int]]
 _BUDGETS = (b"ratelimit:", b"otp:{ip:", b"otp:{pfx:", b"otp:{blk:", b"otp:{cc:")
@@ -102,7 +103,7 @@ def _bombard(
 ) -> None:
     """Valid requests, or broken ones, by nobody and by somebody; no budget may hide what lies behind it."""
 
-    @settings(max_examples=25, deadline=None, database=None, suppress_health_check=_NOT_ITS_FAULT)
+    @settings(max_examples=examples(25), deadline=None, database=None, suppress_health_check=_NOT_ITS_FAULT)
     @given(case=operation.as_strategy(generation_mode=mode))
     def bombard(case: Any) -> None:
         if spent := [key for key in raw.scan_iter(count=10_000) if key.startswith(_BUDGETS)]:

@@ -25,6 +25,7 @@ from hustlex.ratelimit import RateLimit, RateLimitOptions, parse_rule
 from hustlex.web import RateLimitMiddleware
 from hustlex.web.routing import place_of
 from tests.conftest import LONG
+from tests.support.depth import examples
 
 HTTP = [
     "/login",
@@ -136,7 +137,7 @@ methods = st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "get", "PoSt", "PUT
 
 @pytest.mark.parametrize("where", ["outside", "inside", "inside of another", "root path of the app"])
 @settings(
-    max_examples=120,
+    max_examples=examples(120),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

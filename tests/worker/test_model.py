@@ -13,6 +13,7 @@ from hustlex.drivers.blocking import Driver
 from hustlex.jobs.lease import finish, maintain
 from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.wire import encode_task
+from tests.support.depth import examples
 from tests.worker.support import DAY, DEFAULT, NOW_MS, dump, message, put
 
 IDS = [f"t{n}" for n in range(6)]
@@ -179,7 +180,7 @@ class Both:
 
 
 @pytest.mark.timeout(450)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(steps, max_size=25))
 def test_our_batches_leave_what_asynqs_single_steps_leave(
     blocking_driver: Driver, raw: redis.Redis, story: list[tuple[Any, ...]]
