@@ -283,10 +283,16 @@ async def test_the_event_loop_goes_on_while_pins_are_hashed(url: str) -> None:
         await checks
 
 
-async def test_too_many_at_once_are_refused_and_places_come_back(hx: Any, url: str) -> None:
+async def test_too_many_at_once_are_refused_and_places_come_back(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, digest = threading.Event(), Hasher._digest
+    # Else the first may be done, and its place free, before the last one asks.
+    monkeypatch.setattr(Hasher, "_digest", lambda *given: digest(*given) if asked.wait(60) else b"")
     options = PinOptions(threads=1, waiting=2)
     async with HustleX(url, timeout=PATIENCE, secret=SECRET, pins=options) as small:
-        calls = (small.pins.hash("u1", RIGHT) for _ in range(10))
+        calls = [asyncio.ensure_future(small.pins.hash("u1", RIGHT)) for _ in range(10)]
+        while sum(call.done() for call in calls) < 7:
+            await asyncio.wait([call for call in calls if not call.done()], return_when=asyncio.FIRST_COMPLETED)
+        asked.set()
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert Counter(map(type, answers)) == {PinHashed: 3, Overloaded: 7}
         cancelled = asyncio.ensure_future(small.pins.hash("u1", RIGHT))
