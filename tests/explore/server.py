@@ -83,13 +83,12 @@ class ExploredServer:
             answer = self._in(at, [words])[0]
             return self._told(answer), at
         answer, rows = self._in(at, [words, ("EVALSHA", self._look, 0)])
-        self._at = tuple((key, value, _rounded(life), read) for key, value, life, read in rows)
+        self._at = _state(rows)
         return self._told(answer), self._at
 
     def held(self) -> State:
         """What there is."""
-        rows = self.command("EVALSHA", self._look, 0)
-        return tuple((key, value, _rounded(life), read) for key, value, life, read in rows)
+        return _state(self.command("EVALSHA", self._look, 0))
 
     def _in(self, state: State, commands: list[tuple[Any, ...]]) -> list[Any]:
         """Put the server back to a state and run commands there, all in one write."""
@@ -138,6 +137,10 @@ class ExploredServer:
             else:
                 answers.append(answer)
         return answers
+
+
+def _state(rows: list[Any]) -> State:
+    return tuple((key, value, _rounded(life), read) for key, value, life, read in rows)
 
 
 def _rounded(life_ms: int) -> int:

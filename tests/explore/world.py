@@ -236,11 +236,8 @@ class World:
         return told
 
     def _call(self, actor: Actor, step: Call) -> Any:
-        before, self._running = self._running, actor
-        try:
+        with self._as(actor):
             result = step.function()
-        finally:
-            self._running = before
         if isinstance(result, GeneratorType):
             actor.stack.append(result)
             self._resume(actor)
@@ -251,8 +248,7 @@ class World:
 
     def _resume(self, actor: Actor, value: Any = None, *, error: Error | None = None) -> None:
         actor.step, actor.answers = None, []
-        before, self._running = self._running, actor
-        try:
+        with self._as(actor):
             while actor.stack:
                 try:
                     top = actor.stack[-1]
@@ -263,10 +259,16 @@ class World:
                 except Error as raised:
                     value, error = None, raised
                 actor.stack.pop()
-        finally:
-            self._running = before
 
     # -- chance
+
+    @contextmanager
+    def _as(self, actor: Actor) -> Iterator[None]:
+        before, self._running = self._running, actor
+        try:
+            yield
+        finally:
+            self._running = before
 
     def draw(self, size: int = 32) -> bytes:
         """Random bytes, the same ones in each replay."""

@@ -100,7 +100,7 @@ class ClusterHands:
         )
 
     def healthy(self) -> bool:
-        """Every node runs, knows all slots served by three primaries, and each of these has a replica in step."""
+        """Every node runs, and knows all slots served by three primaries. Each has a replica, in step or not yet."""
         try:
             for node in self.cluster.nodes:
                 if "cluster_state:ok" not in str(self.ask(node, "CLUSTER", "INFO")):
