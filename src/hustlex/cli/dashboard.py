@@ -14,6 +14,7 @@ from hustlex.cli.acts import typist
 from hustlex.cli.backend import load_attribute
 from hustlex.cli.client import CacheUrl, Prefix, Url
 from hustlex.cli.ports import check_free
+from hustlex.cli.serving import heads
 from hustlex.cli.values import me
 from hustlex.core import check, private
 from hustlex.core.extras import require
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = timedelta(seconds=5)
 _GRACE_SECONDS = 3
+_MOST_HEADER_BYTES = 64 * 1024
+"""A proxy that signs people in sends long cookies."""
 _Who = tuple[Literal["read", "act"], str, bool]
 """Level, name, and whether what is hidden may be asked for."""
 
@@ -142,6 +145,7 @@ async def _serve(
         config = uvicorn.Config(
             _spoken(console), host=host, port=port, log_level="warning", server_header=False,
             timeout_graceful_shutdown=_GRACE_SECONDS, proxy_headers=access is None,
+            **heads(most=_MOST_HEADER_BYTES),
         )  # fmt: skip
         await uvicorn.Server(config).serve()
 

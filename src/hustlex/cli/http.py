@@ -9,12 +9,11 @@ import typer
 
 from hustlex.cli.backend import load_app
 from hustlex.cli.ports import check_free
-from hustlex.cli.serving import frozen, hasty, lingering, proxies, without_documentation
+from hustlex.cli.serving import frozen, heads, lingering, proxies, without_documentation
 from hustlex.core.extras import require
 from hustlex.environment import freezes_gc, in_production
 
 _GRACE_SECONDS = 5
-_MOST_HEADER_BYTES = 16 * 1024
 
 
 def api(
@@ -47,7 +46,6 @@ def api(
     """
     require("hustlex api", "web", "uvicorn", "fastapi")
     import uvicorn
-    from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
     from hustlex.web.rights import end_within
 
@@ -62,14 +60,13 @@ def api(
         host=host,
         port=port,
         log_level="warning",
-        http=hasty(AutoHTTPProtocol, header_timeout),
         proxy_headers=proxy_headers,
         forwarded_allow_ips=trusted,
         server_header=False,
         limit_concurrency=limit_concurrency,
         timeout_keep_alive=keep_alive,
         timeout_graceful_shutdown=_GRACE_SECONDS,
-        h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
+        **heads(header_timeout),
     )
     with suppress(KeyboardInterrupt):  # Ctrl-C, raised again when all is put away
         server(config).run()

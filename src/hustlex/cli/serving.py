@@ -15,7 +15,50 @@ from hustlex.errors import ConfigurationError
 _TICK_S = 0.1
 
 
-def hasty(base: Any, seconds: float) -> type[Any]:
+def heads(seconds: float = 10.0, most: int = 16 * 1024) -> dict[str, Any]:
+    """Options of a ``uvicorn.Config`` for what a request may begin with: how long that may take, and how many bytes.
+
+    h11 has a bound of its own, httptools has none.
+    """
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    base: Any = AutoHTTPProtocol
+    if hasattr(base, "on_headers_complete"):
+        base = _bounded(base, most)
+    return {"http": _hasty(base, seconds), "h11_max_incomplete_event_size": most}
+
+
+def _bounded(base: Any, most: int) -> type[Any]:
+    """uvicorn's protocol on httptools that takes no more bytes before they make a head, a piece of body or an end.
+
+    So a head, the extensions of a chunk and the fields behind a body are gathered up to that, and not for ever.
+    """
+
+    class Bounded(base):  # type: ignore[misc]
+        _gathered = 0
+
+        def data_received(self, data: bytes) -> None:
+            self._gathered += len(data)
+            super().data_received(data)
+            if self._gathered > most and not self.transport.is_closing():
+                self.send_400_response("Invalid HTTP request received.")
+
+        def on_headers_complete(self) -> None:
+            self._gathered = 0
+            super().on_headers_complete()
+
+        def on_body(self, body: bytes) -> None:
+            self._gathered = 0
+            super().on_body(body)
+
+        def on_message_complete(self) -> None:
+            self._gathered = 0
+            super().on_message_complete()
+
+    return Bounded
+
+
+def _hasty(base: Any, seconds: float) -> type[Any]:
     """An HTTP protocol of uvicorn's that closes a connection whose request line and headers are not there in time.
 
     Without it one client holds thousands of connections with a byte a minute each.
