@@ -3,7 +3,7 @@
 PYTHON ?= python3
 SERVER ?= valkey9
 # Half of a test's time is waiting; each process collects for itself, so that more of them than this win nothing.
-PROCESSES ?= $(shell python3 -c 'import os; print(2 * len(os.sched_getaffinity(0)) + 2)' 2>/dev/null || echo 6)
+PROCESSES ?= $(shell python3 -c 'import os; print(2 * len(os.sched_getaffinity(0)) + 4)' 2>/dev/null || echo 8)
 BIN := .venv/bin
 RUN := .venv/.ready-run
 DEV := .venv/.ready-dev

@@ -67,16 +67,17 @@ def test_a_shared_check_is_judged_as_one_by_one(
     for _ in range(20):
         clock.now_ms += chosen.choice(PAUSES_MS)
         guess.now_ms = clock.now_ms + chosen.choice(MISTAKES_MS)
-        asked = {at: chosen.randint(1, 9) for at in chosen.sample(range(3), chosen.randint(1, 3))}
-        together = {pending(limits, policy, "u1", f"a{at}"): number for at, number in asked.items()}
-        apart = [pending(limits, policy, "u1", f"b{at}") for at, number in asked.items() for _ in range(number)]
+        # One subject twice: one that was forgotten while its callers waited, and asked about anew.
+        asked = [(chosen.randrange(3), chosen.randint(1, 9)) for _ in range(chosen.randint(1, 4))]
+        together = {pending(limits, policy, "u1", f"a{at}"): number for at, number in asked}
+        apart = [pending(limits, policy, "u1", f"b{at}") for at, number in asked for _ in range(number)]
         at_once = blocking_driver.run(shared.together(together))
         one_by_one = [blocking_driver.run(each.op) for each in apart]
         assert [*map(told, at_once)] == [*map(told, one_by_one)]
         callers = [each for each, number in together.items() for _ in range(number)]
         left_over = [concluded(limits, *each) for each in zip(callers, at_once, strict=True)]
         assert left_over == [concluded(limits, *each) for each in zip(apart, one_by_one, strict=True)]
-        for at in asked:
+        for at, _ in asked:
             left, right = kept(raw, "u1", f"a{at}"), kept(raw, "u1", f"b{at}")
             assert {end: value for end, (value, _) in left.items()} == {end: value for end, (value, _) in right.items()}
             assert all(abs(life - right[end][1]) < WINDOW_MS / 2 for end, (_, life) in left.items())

@@ -14,23 +14,43 @@ local given_ms = now_ms
 -- @include moment
 -- @include lives
 -- @include together
-local left, units, time = start + window - now, cost + 0, seconds .. ' ' .. micros
-local life = left + carries * window + 1000
-return together(4, 7, function(callers, before, this, after, mark)
-  if left <= 0 or left > window + 0 then return nil end
-  local values = redis.call('MGET', before, this, after, mark)
-  local marked = values[4]
-  if newest(marked) > math.floor(start / 1000) or values[3] and of_life(marked, values[3]) > 0 then return nil end
-  local last, used = of_life(marked, values[1]), of_life(marked, values[2])
-  local previous = carries == '1' and last or 0
-  local passing = passing_of(callers, limit - used - math.ceil(previous * left / window), units)
+local left, most, whole, units, time = start + window - now, limit + 0, window + 0, cost + 0, seconds .. ' ' .. micros
+local begins, life = math.floor(start / 1000), left + carries * window + 1000
+local begun, judge = {}, nil
+
+-- A caller's first line is made of texts that are made once for all, and of a number or two: these take as long as a key.
+local passed, refused = '1 ' .. time .. ' 0 ' .. limit .. ' ', '2 ' .. time .. ' 1 ' .. limit .. ' '
+
+-- For who is asked about twice in this call: what was read at its beginning is no longer so.
+local function again(callers, at)
+  local fresh = redis.call('MGET', unpack(KEYS, at, at + 3))
+  return judge(callers, at, fresh[1], fresh[2], fresh[3], fresh[4], true)
+end
+
+function judge(callers, at, last, used, after, marked, anew)
+  if newest(marked) > begins or after and of_life(marked, after) > 0 then return nil end
+  last, used = of_life(marked, last), of_life(marked, used)
+  local this, previous = KEYS[at + 1], carries == '1' and last or 0
+  local passing = passing_of(callers, most - used - math.ceil(previous * left / whole), units)
+  local total, value = used + passing * units, born(marked) + used + passing * units
   if passing > 0 and used > 0 then
-    redis.call('INCRBY', this, passing * units)
+    if redis.call('INCRBY', this, passing * units) ~= value and not anew then
+      redis.call('INCRBY', this, -passing * units)
+      return again(callers, at)
+    end
   elseif passing > 0 then
-    redis.call('SET', this, born(marked) + passing * units, 'PX', life)
-    if last > 0 then redis.call('SET', mark, born(marked) + math.floor(start / 1000), 'PX', life) end
+    if begun[this] and not anew then return again(callers, at) end
+    begun[this] = true
+    redis.call('SET', this, value, 'PX', life)
+    if last > 0 then redis.call('SET', KEYS[at + 3], born(marked) + begins, 'PX', life) end
   end
-  local numbers = limit .. ' ' .. previous .. ' '
-  local refusal = '2 ' .. time .. ' 1 ' .. numbers .. used + passing * units
-  return passing > 0 and '1 ' .. time .. ' 0 ' .. numbers .. used + units or refusal, passing, refusal
+  local refusal = passing < callers and refused .. previous .. ' ' .. total
+  return passing > 0 and passed .. previous .. ' ' .. used + units or refusal, passing, refusal
+end
+
+-- All are read at once: a command costs more than the four keys of another subject.
+local values = redis.call('MGET', unpack(KEYS))
+return together(4, 7, function(callers, at)
+  if left <= 0 or left > whole then return nil end
+  return judge(callers, at, values[at], values[at + 1], values[at + 2], values[at + 3])
 end)

@@ -13,7 +13,8 @@ local given_ms = now_ms
 -- @include moment
 -- @include together
 local bucket, time = math.floor(now / width), seconds .. ' ' .. micros
-return together(1, 6, function(callers, key)
+return together(1, 6, function(callers, at)
+  local key = KEYS[at]
   local used, age, here
   local seen = redis.call('HMGET', key, 's', 'k', 'o', bucket)
   if seen[2] and seen[2] + 0 == bucket then
