@@ -16,7 +16,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.jobs import Inspector, Job, Jobs, State, Tasks
 from hustlex.worker import Scheduler
 from tests.interop.filled import HOUR, IDS, fill
-from tests.interop.support import GoClient, Launch, counted, enlist, state
+from tests.interop.support import GoClient, Launch, counted, enlist, runs, state
 from tests.worker.support import until
 
 
@@ -114,7 +114,7 @@ async def test_its_buttons_move_what_python_made(
     queue = "/api/queues/default"
     await enlist(inspector, [launch("py")])
     await jobs.enqueue("slow:x", b"60000", task_id="long")
-    await until(lambda: state(raw, "long") == "active")
+    await until(lambda: runs(raw))  # active is earlier: who is cancelled before the handler begins has not run
     ui.post(f"{queue}/active_tasks/long:cancel")
     await until(lambda: state(raw, "long") == "retry")
     ui.post(f"{queue}/retry_tasks/long:archive")
