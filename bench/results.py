@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent / "results"
 SUITES = ("redis", "jobs", "auth", "limits", "cache", "web", "events", "memory", "processes", "growth", "metrics")
 """In the order of the page. Durable enqueues are part of the first."""
 _RULE = re.compile(r"-+(  -+)*")
-_ALSO = ("hiredis", "uvloop", "cryptography", "fastapi", "uvicorn", "PyJWT", "redis")
+_ALSO = ("hiredis", "uvloop", "cryptography", "fastapi", "uvicorn", "httptools", "PyJWT", "redis")
 
 
 class Table(NamedTuple):
