@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -18,6 +19,7 @@ from hustlex.drivers.blocking import Driver as BlockingDriver
 from hustlex.jobs import Job, Jobs, Tasks
 from hustlex.jobs.keys import owners
 from hustlex.jobs.lease import maintain
+from hustlex.worker.maintain.heartbeat import Heartbeat
 from tests.support import forked
 from tests.support.proxy import Proxy
 from tests.worker.support import DEFAULT, Running, running, until
@@ -224,3 +226,35 @@ async def test_a_fault_of_the_watch_ends_nothing(
     await jobs.enqueue(stands.job())
     await until(lambda: raw.get(DEFAULT.processed) == b"2")
     assert told == [True, True]
+
+
+async def test_a_beat_of_the_watch_does_not_undo_the_goodbye(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    """It is on its way while the loop moves again and the worker ends: nobody may see one that is gone."""
+    begun, left, sent = threading.Event(), threading.Event(), threading.Event()
+    keep, leave = Heartbeat.keep, Heartbeat.leave
+
+    async def late(heartbeat: Heartbeat, driver: Driver) -> None:
+        begun.set()
+        left.wait(0.5)  # as long as a network may take; who says goodbye first has not waited for it
+        await keep(heartbeat, driver)
+        sent.set()
+
+    async def leaves(heartbeat: Heartbeat) -> None:
+        await leave(heartbeat)
+        left.set()
+
+    monkeypatch.setattr(Heartbeat, "keep", late)
+    monkeypatch.setattr(Heartbeat, "leave", leaves)
+
+    @tasks.task("stands")
+    async def stands() -> None:
+        stand_until(begun.is_set, 30)
+
+    run = await start()
+    await jobs.enqueue(stands.job())
+    await until(lambda: raw.get(DEFAULT.processed) == b"1")
+    await run.stop()
+    assert await asyncio.to_thread(sent.wait, 30)
+    assert not raw.exists("asynq:servers", owners(DEFAULT))

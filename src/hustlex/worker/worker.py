@@ -234,8 +234,8 @@ class Worker:
         await parts.recorder.finish()
         await parts.completion.finish()
         await parts.heartbeat.stop()
+        await parts.loop_monitor.stop()
         await self._leave()
-        parts.loop_monitor.stop()
         await parts.handlers.close()
 
     async def _unhurried(self, wait: Coroutine[Any, Any, None]) -> None:

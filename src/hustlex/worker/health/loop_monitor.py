@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections import deque
+from contextlib import suppress
 from types import FrameType
 
 from hustlex.core.faults import loggable
@@ -34,6 +35,8 @@ _REMEMBERED_S = 600.0
 _FRAMES = 4
 _KNOCKS = 60
 """With _EVERY_S: a minute."""
+_LAST_S = 2.0
+"""A beat of the thread's that takes longer is not waited for at the end."""
 _DRIVERS = (Executor._begin.__code__, Executor._resume.__code__)
 
 
@@ -84,6 +87,7 @@ class LoopMonitor:
         self._blocks = blocks
         self._clock = clock
         self._stop = threading.Event()
+        self._ended = asyncio.Event()
         self._loop_thread = 0
         self._lags = deque[float](maxlen=_KNOCKS)
         self._knocked_at = float("inf")
@@ -99,11 +103,21 @@ class LoopMonitor:
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._watch, args=(loop,), daemon=True, name="hustlex loop monitor").start()
 
-    def stop(self) -> None:
-        """End the thread."""
+    async def stop(self) -> None:
+        """End the thread, and wait for it: a beat of its that comes behind the worker's goodbye would undo that."""
         self._stop.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_S):
+                await self._ended.wait()
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            self._knock(loop)
+        finally:
+            with suppress(RuntimeError):  # the loop was closed
+                loop.call_soon_threadsafe(self._ended.set)
+
+    def _knock(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stop.wait(_EVERY_S):
             answered = threading.Event()
             self._knocked_at = knocked_at = monotonic()
@@ -129,7 +143,7 @@ class LoopMonitor:
                 ends_ms = job.deadline_ms if job else since_ms + _UNKNOWN_MS
                 if self._clock.now_ms() < ends_ms:
                     await self._keep(driver)
-                await asyncio.sleep(_STUCK_S)
+                answered.wait(_STUCK_S)  # nothing else is to be done in this thread's loop
         finally:
             await driver.close()
 
