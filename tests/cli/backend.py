@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hustlex.drivers.ports import free_port
 from tests.support import forked
-from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 120.0

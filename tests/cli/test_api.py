@@ -26,8 +26,8 @@ from typer.testing import CliRunner
 
 from hustlex.cli.main import cli
 from hustlex.cli.serving import lingering, proxies, without_documentation
+from hustlex.drivers.ports import free_port
 from hustlex.errors import ConfigurationError
-from tests.support.servers import free_port
 
 APP = """
 import os

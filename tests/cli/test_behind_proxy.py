@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hustlex.drivers.ports import free_port
 from tests.cli.inside import hustlex
-from tests.support.servers import free_port
 
 SECRET = "wq9-Vf3.k20_Lr7x!Ht5"
 WHO = ("--may-act", "ada@example.com", "--may-read", "@example.com")

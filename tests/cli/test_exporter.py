@@ -16,11 +16,11 @@ import pytest
 
 from examples.gigs import tour
 from examples.gigs.tour import wait_for
+from hustlex.drivers.ports import free_port
 from hustlex.sync import HustleX
 from tests.cli import inside
 from tests.cli.backend import ROOT
 from tests.support import forked
-from tests.support.servers import free_port
 
 MODULE = """
 from hustlex import Tasks

@@ -21,13 +21,13 @@ from examples.gigs.tour import wait_for
 from hustlex.cli.backend import Parts
 from hustlex.cli.processes import cores, run_processes
 from hustlex.cli.up import _children
+from hustlex.drivers.ports import free_port
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.settings import Settings
 from hustlex.sync import HustleX
 from tests.cli import inside
 from tests.cli.backend import ROOT
 from tests.support import forked
-from tests.support.servers import free_port
 
 MODULE = """
 import asyncio

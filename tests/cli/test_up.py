@@ -17,10 +17,10 @@ import pytest
 import redis
 
 from examples.gigs import tour
+from hustlex.drivers.ports import free_port
 from tests.cli import inside
 from tests.cli.backend import Up
 from tests.support import forked
-from tests.support.servers import free_port
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -98,11 +99,22 @@ def test_a_taken_fixed_port_is_one_sentence(binary: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_remembered_port_that_is_taken_is_given_up(binary: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["port", "cluster-port"])
+def test_a_remembered_port_that_is_taken_is_given_up(binary: Path, tmp_path: Path, option: str) -> None:
+    words = ("--cluster-enabled", "yes")
     with EmbeddedServer(binary=binary) as first:
-        (tmp_path / "port").write_text(str(first.port))
-        with EmbeddedServer(tmp_path, binary=binary) as second:
-            assert second.port != first.port
+        (tmp_path / option).write_text(str(first.port))
+        with EmbeddedServer(tmp_path, binary=binary, more_ports=("cluster-port",), extra_args=words) as second:
+            ports = {name: second.port_of(name) for name in ("port", "cluster-port")}
+            assert first.port not in ports.values()
+    assert {name: int((tmp_path / name).read_text()) for name in ports} == ports
+
+
+def test_ports_that_are_taken_again_and_again_are_said(binary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with EmbeddedServer(binary=binary) as first:
+        monkeypatch.setattr("hustlex.drivers.embedded.free_port", lambda: first.port)
+        with pytest.raises(ConfigurationError, match="no free port was found in 8 attempts"):
+            EmbeddedServer(binary=binary).start()
 
 
 def test_a_directory_in_use_is_refused(binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,9 +168,21 @@ def test_no_binary_names_the_three_ways(monkeypatch: pytest.MonkeyPatch) -> None
         assert way in str(caught.value)
 
 
-def test_a_bad_port_is_misuse() -> None:
-    with pytest.raises(Misuse):
-        EmbeddedServer(port=70000)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"port": 70000},
+        *({"more_ports": bad} for bad in ("cluster-port", ["Port"], [""], ["../port"], ["tls-port 1\n"])),
+    ],
+)
+def test_a_bad_port_is_misuse(arguments: dict[str, Any]) -> None:
+    with pytest.raises(Misuse, match="must be"):
+        EmbeddedServer(**arguments)
+
+
+def test_the_port_of_an_option_that_has_none_is_misuse() -> None:
+    with pytest.raises(Misuse, match="'tls-port' is none of the ports"):
+        EmbeddedServer(more_ports=("cluster-port",)).port_of("tls-port")
 
 
 def test_version_of_the_binary_under_test(binary: Path) -> None:

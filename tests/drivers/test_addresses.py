@@ -135,8 +135,8 @@ def on_ipv6() -> Iterator[EmbeddedServer]:
     """A cluster of one node that announces ``::1``."""
     needs(ipv6(), "IPv6")
     options = ("--bind", "127.0.0.1", "::1", "--cluster-enabled", "yes", "--cluster-announce-ip", "::1")
-    port = ("--cluster-port", str(servers.free_port()))
-    with EmbeddedServer(binary=servers.binary("valkey9"), extra_args=(*options, *port)) as server:
+    binary = servers.binary("valkey9")
+    with EmbeddedServer(binary=binary, more_ports=("cluster-port",), extra_args=options) as server:
         with redis.Redis.from_url(server.url) as client:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
             while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
@@ -165,14 +165,8 @@ class TlsCluster(EmbeddedCluster):
     """Nodes that speak TLS to their clients and among each other, too."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
-        self._tls = (*tls(certificate, key), "--tls-cluster", "yes")
-        self.ports: list[int] = []
-        super().__init__(binary=servers.binary("redis7"), replicas=0)
-
-    def _node(self, directory: Path, password: str) -> EmbeddedServer:
-        self.ports.append(servers.free_port())
-        self._extra_args = (*self._tls, "--tls-port", str(self.ports[-1]))
-        return super()._node(directory, password)
+        options = (*tls(certificate, key), "--tls-cluster", "yes")
+        super().__init__(binary=servers.binary("redis7"), replicas=0, more_ports=("tls-port",), extra_args=options)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +175,7 @@ def tls_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     certificate, key = self_signed(tmp_path_factory.mktemp("tls"))
     with TlsCluster(certificate, key) as cluster:
         account = cluster.url.partition("://")[2].rpartition("@")[0]
-        yield f"rediss+cluster://{account}@127.0.0.1:{cluster.ports[0]}?ssl_ca_certs={certificate}"
+        yield f"rediss+cluster://{account}@127.0.0.1:{cluster.nodes[0].port_of('tls-port')}?ssl_ca_certs={certificate}"
 
 
 async def test_a_cluster_by_tls(kind: Callable[..., Any], tls_cluster: str) -> None:
@@ -201,18 +195,14 @@ class TlsSentinels(SentinelSet):
     """A pair and its Sentinels, all of whom speak TLS to everybody."""
 
     def __init__(self, directory: Path, certificate: Path, key: Path) -> None:
-        super().__init__(servers.binary("redis7"), directory, down_ms=30_000)
+        super().__init__(servers.binary("redis7"), directory, down_ms=30_000, more_ports=("tls-port",))
         self._tls = (*tls(certificate, key), "--tls-replication", "yes")
-        self._ports: dict[EmbeddedServer, int] = {}
 
     def _node(self, name: str, *words: str, password: str | None = None) -> EmbeddedServer:
-        port = servers.free_port()
-        node = super()._node(name, *words, *self._tls, "--tls-port", str(port), password=password)
-        self._ports[node] = port
-        return node
+        return super()._node(name, *words, *self._tls, password=password)
 
     def port_of(self, server: EmbeddedServer) -> int:
-        return self._ports[server]
+        return server.port_of("tls-port")
 
 
 async def test_sentinels_and_their_primary_by_tls(

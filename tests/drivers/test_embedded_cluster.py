@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from hustlex.core.op import Effect, command
@@ -27,3 +28,12 @@ def test_a_directory_holds_a_cluster_between_runs(tmp_path: Path) -> None:
         assert cluster.running
         with Driver(cluster.url, timeout=PATIENCE) as driver:
             assert driver.run_many(reads) == [key.encode() for key in keys]
+
+
+def test_nodes_whose_ports_were_taken_meanwhile_are_found_at_others(tmp_path: Path) -> None:
+    cluster = EmbeddedCluster(tmp_path / "cluster", replicas=0, append_only=True)
+    with cluster:
+        taken = cluster.nodes[0].port, cluster.nodes[1].port_of("cluster-port")
+    with socket.create_server(("127.0.0.1", taken[0])), socket.create_server(("127.0.0.1", taken[1])), cluster:
+        now = cluster.nodes[0].port, cluster.nodes[1].port_of("cluster-port")
+        assert not {*now} & {*taken}

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from hustlex.drivers.ports import free_port
 from tests.metrics.conftest import numbers
-from tests.support.servers import free_port
 
 APP = """
 import asyncio

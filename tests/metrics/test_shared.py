@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from hustlex.core.telemetry import CallEnd, CallStart
+from hustlex.drivers.ports import free_port
 from hustlex.metrics import Metrics
 from hustlex.metrics.board import SIZE
 from hustlex.metrics.shared import text_of
 from tests.metrics.conftest import Numbers, numbers
 from tests.support import forked
-from tests.support.servers import free_port
 
 PATIENCE_S = 50
 

@@ -16,9 +16,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from hustlex.drivers.launch import tied
+from hustlex.drivers.ports import free_port
 from tests.rollout.balancer import Balancer
 from tests.rollout.play import ROOT, Program
-from tests.support.servers import free_port
 
 _OPTIONS = ("--keep-alive", "65", "--drain", "10", "--proxy-headers")
 _NGINX = (

@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 
 from hustlex.drivers.launch import tied
+from hustlex.drivers.ports import free_port
 from tests.rollout.balancer import Balancer
-from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret of a rollout, thirty-two bytes or more"

@@ -24,11 +24,18 @@ class SentinelSet:
     """url: ``redis+sentinel://...``. down_ms: silence after which a Sentinel thinks a server is down."""
 
     def __init__(
-        self, binary: Path, directory: Path, *, down_ms: int = 1_000, extra_args: tuple[str, ...] = ()
+        self,
+        binary: Path,
+        directory: Path,
+        *,
+        down_ms: int = 1_000,
+        more_ports: tuple[str, ...] = (),
+        extra_args: tuple[str, ...] = (),
     ) -> None:
         self._binary = binary
         self._directory = directory
         self._down_ms = down_ms
+        self._more_ports = more_ports
         self._extra_args = extra_args
         self.servers: list[EmbeddedServer] = []
         self.sentinels: list[EmbeddedServer] = []
@@ -53,7 +60,7 @@ class SentinelSet:
         if "--sentinel" not in words:
             private.write(directory / "replication.conf", f"masterauth {self.password.replace(' ', '-')}\n")
             words = (*words, "--include", str(directory / "replication.conf"), "--repl-diskless-sync-delay", "0")
-        return EmbeddedServer(directory, binary=self._binary, extra_args=words)
+        return EmbeddedServer(directory, binary=self._binary, more_ports=self._more_ports, extra_args=words)
 
     def _watch(self) -> None:
         first, second = self.servers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,9 +82,8 @@ def started(kind: str) -> EmbeddedServer:
         return TlsServer(binary(kind)).start()
     if kind != "cluster9":
         return EmbeddedServer(binary=binary(kind), extra_args=options).start()
-    # The bus listens on a port of its own: by default the server's plus 10,000, which may be past the last one.
-    cluster = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
-    server = EmbeddedServer(binary=binary(kind), extra_args=options + cluster).start()
+    cluster = ("--cluster-enabled", "yes")
+    server = EmbeddedServer(binary=binary(kind), more_ports=("cluster-port",), extra_args=options + cluster).start()
     with redis.Redis.from_url(server.url) as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
@@ -99,26 +97,18 @@ class TlsServer(EmbeddedServer):
     def __init__(self, binary: Path) -> None:
         self._certificates = TemporaryDirectory()
         self._authority, key = self_signed(Path(self._certificates.name))
-        self._tls_port = free_port()
         files = ("--tls-cert-file", str(self._authority), "--tls-key-file", str(key), "--tls-auth-clients", "no")
-        super().__init__(binary=binary, extra_args=(*_DEBUG, "--tls-port", str(self._tls_port), *files))
+        super().__init__(binary=binary, more_ports=("tls-port",), extra_args=(*_DEBUG, *files))
 
     @property
     def url(self) -> str:
         account = super().url.partition("@")[0].replace("redis://", "rediss://")
-        return f"{account}@127.0.0.1:{self._tls_port}/0?ssl_ca_certs={self._authority}"
+        return f"{account}@127.0.0.1:{self.port_of('tls-port')}/0?ssl_ca_certs={self._authority}"
 
     def stop(self) -> None:
         """The certificate goes, too."""
         super().stop()
         self._certificates.cleanup()
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _find(kind: str) -> Path | None:

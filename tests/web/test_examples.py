@@ -24,7 +24,7 @@ from examples import visit
 from examples.run import HERE, processes
 from examples.visit import until, walk_of
 from hustlex.app import HustleX
-from hustlex.cli.ports import free_port
+from hustlex.drivers.ports import free_port
 from hustlex.jobs import Tasks
 from hustlex.sync import HustleX as BlockingHustleX
 from hustlex.testing import patient
@@ -120,7 +120,7 @@ def test_the_notes() -> None:
 
 def test_the_polls_by_their_two_commands(capsys: pytest.CaptureFixture[str]) -> None:
     """As a reader types them; Django's settings are one for all of a process, so it cannot run in this one."""
-    port = str(free_port("127.0.0.1", 0))
+    port = str(free_port())
     command = [sys.executable, "-m", "examples.run", "django_polls", port]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         try:

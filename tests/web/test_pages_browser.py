@@ -18,9 +18,9 @@ from examples.gigs.accounts import find_or_create
 from examples.gigs.app import create_app
 from examples.gigs.backend import Backend
 from examples.gigs.views import Notice
+from hustlex.drivers.ports import free_port
 from tests.conftest import SECRET
 from tests.support.browser import Tab, connected, running
-from tests.support.servers import free_port
 
 _CONTRAST = """(() => {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });

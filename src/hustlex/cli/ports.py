@@ -3,19 +3,8 @@
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
 
 from hustlex.errors import ConfigurationError
-
-
-def free_port(host: str, wanted: int) -> int:
-    """This port, or any free one where another program listens there."""
-    for port in (wanted, 0):
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            return int(probe.getsockname()[1])
-    raise ConfigurationError(f"no port of {host} is free", hint="stop some programs")
 
 
 def check_free(host: str, port: int) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from hustlex.cli.backend import Parts, load_app, parts_of
-from hustlex.cli.ports import check_free, free_port
+from hustlex.cli.ports import check_free
 from hustlex.cli.processes import Processes, cores
 from hustlex.cli.serving import has_pages
 from hustlex.cli.sources import Sources
@@ -23,6 +23,7 @@ from hustlex.core import private
 from hustlex.core.extras import installed, require
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.embedded_cluster import EmbeddedCluster
+from hustlex.drivers.ports import free_port
 from hustlex.errors import ConfigurationError
 from hustlex.settings import Settings, load_settings
 
@@ -59,7 +60,7 @@ def up(
     if console:
         require("a console", "dashboard", "jinja2", "starlette", "uvicorn")
     shown = console if console is not None else installed("jinja2", "starlette", "uvicorn")
-    console_port = free_port("127.0.0.1", _CONSOLE_PORT) if shown else 0
+    console_port = free_port(_CONSOLE_PORT) if shown else 0
     if cluster and redis_port:
         raise ConfigurationError("--redis-port names one port, and a cluster needs six", hint="leave it out")
     private.directory(data, _MARKS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -27,10 +28,12 @@ from urllib.parse import quote
 from hustlex.core import private
 from hustlex.drivers.binary import checked_binary, find_binary
 from hustlex.drivers.launch import tied
+from hustlex.drivers.ports import free_port
 from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Misuse
 
 _FILES = frozenset({"password", "server.conf", "lock", "port", "appendonlydir", "server.log"})
+_OPTION = re.compile(r"[a-z]+(-[a-z]+)*")
 _LONGEST_SOCKET_PATH = 100
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
@@ -46,6 +49,7 @@ class EmbeddedServer:
     directory: kept between runs, so data, password and port stay (None: a temporary one, removed by ``stop``).
     port: a fixed TCP port, or 0 for a free one (the last one used in this directory, when it is still free).
     append_only: write every change to the append-only file; ``appendfsync`` says how often it is forced to disk.
+    more_ports: server options that take a free port each, too, as ``("cluster-port",)``; ``port_of`` tells which.
     extra_args: more server options, as ``("--maxmemory", "64mb")``.
     """
 
@@ -54,6 +58,7 @@ class EmbeddedServer:
         directory: Path | None = None,
         *,
         port: int = 0,
+        more_ports: Sequence[str] = (),
         append_only: bool = False,
         binary: Path | None = None,
         appendfsync: Literal["always", "everysec", "no"] = "everysec",
@@ -61,13 +66,15 @@ class EmbeddedServer:
     ) -> None:
         if not 0 <= port <= 65535:
             raise Misuse(f"port must be 0 to 65535, not {port}")
+        if isinstance(more_ports, str) or not all(map(_OPTION.fullmatch, more_ports)):
+            raise Misuse(f"more_ports must be names of options, as ('cluster-port',), not {more_ports!r}")
         self._given_directory = directory
         self._fixed_port = port
         self._append_only = append_only
         self._appendfsync = appendfsync
         self._binary = binary
         self._extra_args = tuple(extra_args)
-        self._port = port
+        self._ports = {"port": port, **dict.fromkeys(more_ports, 0)}
         self._password = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._directory: Path | None = None
@@ -120,7 +127,7 @@ class EmbeddedServer:
     def url(self) -> str:
         """``redis://:<password>@127.0.0.1:<port>/0``"""
         self._need_started()
-        return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
+        return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
 
     @property
     def socket_url(self) -> str:
@@ -143,7 +150,13 @@ class EmbeddedServer:
     @property
     def port(self) -> int:
         """The TCP port on 127.0.0.1 (0 before the first start, unless a fixed one was asked for)."""
-        return self._port
+        return self._ports["port"]
+
+    def port_of(self, option: str) -> int:
+        """The port that this one of ``more_ports`` has (0 before the first start). Raises Misuse for another option."""
+        if option not in self._ports:
+            raise Misuse(f"{option!r} is none of the ports of this server: {', '.join(self._ports)}")
+        return self._ports[option]
 
     @property
     def directory(self) -> Path:
@@ -161,7 +174,7 @@ class EmbeddedServer:
         self.stop()
 
     def __repr__(self) -> str:
-        return f"EmbeddedServer(port={self._port}, running={self.running})"
+        return f"EmbeddedServer(port={self.port}, running={self.running})"
 
     def _need_started(self) -> None:
         if not self._password:
@@ -173,8 +186,9 @@ class EmbeddedServer:
             self._directory = given.resolve() if given else Path(tempfile.mkdtemp(prefix="hustlex-server-"))
         private.directory(self._directory, _FILES)
         self._password = _kept_text(self._directory / "password", secrets.token_urlsafe(24))
-        if self._port == 0 and (last := _read(self._directory / "port")).isdigit():
-            self._port = int(last)
+        for option, port in self._ports.items():
+            if port == 0 and (last := _read(self._directory / option)).isdigit():
+                self._ports[option] = int(last)
         if len(os.fsencode(self._directory / "server.sock")) > _LONGEST_SOCKET_PATH and not self._socket_directory:
             self._socket_directory = Path(tempfile.mkdtemp(prefix="hustlex-"))
 
@@ -186,20 +200,22 @@ class EmbeddedServer:
     def _start_on_some_port(self, binary: Path, lock: int) -> None:
         """Another program may take a free port before the server does: then try the next one."""
         for _ in range(_PORT_ATTEMPTS):
-            self._port = self._port or _free_port()
+            self._ports = {option: port or free_port() for option, port in self._ports.items()}
             self._launch(binary, lock)
             failure = self._wait_until_ready()
             if failure is None:
-                private.write(self.directory / "port", str(self._port))
+                for option, port in self._ports.items():
+                    private.write(self.directory / option, str(port))
                 return
-            if "Address already in use" not in failure:
+            taken = [option for option, port in self._ports.items() if f":{port}: bind: Address already" in failure]
+            if not taken:
                 raise ConfigurationError(f"the server {binary} did not start: {_last_line(failure)}")
-            if self._fixed_port:
+            if self._fixed_port and "port" in taken:
                 raise ConfigurationError(
                     f"port {self._fixed_port} is already taken by another program",
                     hint="stop that program or choose another port",
                 )
-            self._port = 0
+            self._ports |= dict.fromkeys(taken, 0)
         raise ConfigurationError(f"no free port was found in {_PORT_ATTEMPTS} attempts")
 
     def _launch(self, binary: Path, lock: int) -> None:
@@ -216,7 +232,7 @@ class EmbeddedServer:
         # Not on the command line, where every user of the machine could read the password.
         options = {
             "bind": "127.0.0.1",
-            "port": self._port,
+            **self._ports,
             "protected-mode": "yes",
             "requirepass": self._password,
             "unixsocket": _quoted(self.socket),
@@ -323,13 +339,6 @@ def _answers(path: Path, password: str, word: str = "PING", wanted: str = "PONG"
     except OSError:
         return False
     return answer.endswith(f"+{wanted}\r\n".encode())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _kept_text(path: Path, fresh: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +27,9 @@ from hustlex.errors import ConfigurationError, Misuse
 if TYPE_CHECKING:
     from hustlex.drivers.blocking import Driver
 
+_BUS = (
+    "cluster-port"  # where nodes hear each other; by default the server's port plus 10,000, which may be past the last
+)
 _READY_S = 60.0
 _POLL_S = 0.02
 _PATIENCE = timedelta(seconds=10)
@@ -37,7 +39,7 @@ class EmbeddedCluster:
     """Primaries with their replicas, started and stopped by this program; ready after about three seconds.
 
     directory: as ``EmbeddedServer``, with one for each node in it. node_timeout: after so long without an answer the
-    others hold a node for dead, and promote its replica. extra_args: more server options for each node.
+    others hold a node for dead, and promote its replica. more_ports, extra_args: as ``EmbeddedServer``, for each node.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class EmbeddedCluster:
         node_timeout: timedelta = timedelta(seconds=2),
         binary: Path | None = None,
         append_only: bool = False,
+        more_ports: tuple[str, ...] = (),
         extra_args: tuple[str, ...] = (),
     ) -> None:
         self._given_directory = directory
@@ -58,9 +61,8 @@ class EmbeddedCluster:
         self._node_timeout_ms = int(node_timeout.total_seconds() * 1000)
         self._binary = binary
         self._append_only = append_only
+        self._more_ports = more_ports
         self._extra_args = extra_args
-        self._buses: dict[Path, int] = {}
-        """The port on which each node hears the others; by default the server's plus 10,000, past the last one."""
         self.nodes: list[EmbeddedServer] = []
 
     def start(self) -> Self:
@@ -92,7 +94,6 @@ class EmbeddedCluster:
         private.write(directory / "replication.conf", f"masterauth {password}\n")  # not on the command line
         options = {
             "cluster-enabled": "yes",
-            "cluster-port": str(self._bus(directory)),
             "cluster-node-timeout": str(self._node_timeout_ms),
             "cluster-replica-validity-factor": "0",
             "cluster-allow-replica-migration": "no",
@@ -102,16 +103,12 @@ class EmbeddedCluster:
         }
         words = tuple(word for name, value in options.items() for word in (f"--{name}", value))
         return EmbeddedServer(
-            directory, binary=self._binary, append_only=self._append_only, extra_args=words + self._extra_args
+            directory,
+            more_ports=(_BUS, *self._more_ports),
+            binary=self._binary,
+            append_only=self._append_only,
+            extra_args=words + self._extra_args,
         )
-
-    def _bus(self, directory: Path) -> int:
-        """The same as last time: the others look for the node there."""
-        kept = private.read(directory / "bus")
-        port = int(kept) if kept.isdigit() else _free_port()
-        private.write(directory / "bus", str(port))
-        self._buses[directory] = port
-        return port
 
     # -- forming the cluster
 
@@ -130,7 +127,7 @@ class EmbeddedCluster:
             _ask(drivers[number], "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         ids = [bytes(_ask(driver, "CLUSTER", "MYID")) for driver in drivers]
         for node in self.nodes[1:]:
-            _ask(drivers[0], "CLUSTER", "MEET", "127.0.0.1", node.port, self._buses[node.directory])
+            _ask(drivers[0], "CLUSTER", "MEET", "127.0.0.1", node.port, node.port_of(_BUS))
         for number, driver in enumerate(drivers):
             _until(partial(_knows, driver, ids), "the nodes did not meet")
             if number >= self._primaries:
@@ -211,9 +208,3 @@ def _until(true: Callable[[], bool], otherwise: str) -> None:
         if time.monotonic() > deadline:
             raise ConfigurationError(f"{otherwise} in {_READY_S:g} s")
         time.sleep(_POLL_S)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

@@ -17,10 +17,10 @@ from typing import Any
 
 import httpx
 
+from hustlex.drivers.ports import free_port
 from tests.chaos.ledgers import Ledger
 from tests.chaos.programs import Program
 from tests.conftest import SECRET
-from tests.support.servers import free_port
 
 WELCOME_KOBO = 5_000_000
 _USERS = 6
