@@ -27,7 +27,7 @@ HOUR = timedelta(hours=1)
 FAILED = "6f0c2a9d4b7e1835"
 CLAIM = "0f2c9c1e77aa4b1e9d6f0f3c5a4f2b11"
 TOKEN = "tok_5f2c9c1e77aa4b1e9d6f"
-PAYLOAD = {"to": PHONE, "token": TOKEN, "amount": 4500}
+PAYLOAD = {"to": PHONE, "token": TOKEN, "amount": 4_500_713}
 
 
 def opened(url: str) -> HustleX:

@@ -252,7 +252,7 @@ def test_what_a_task_carries_is_hidden_until_it_is_asked_for(hx: HustleX, raw: r
     for command in (("task", "show", "g1"), ("task", "ls"), ("task", "show", "g2")):
         for shown in (text(*command), text(*command, "--json")):
             assert not [secret for secret in (seeded.PHONE, seeded.TOKEN, "abcdef123456") if secret in shown]
-    assert answer("task", "show", "g1")["payload"]["amount"] == 4500
+    assert answer("task", "show", "g1")["payload"]["amount"] == 4_500_713
     revealed = answer("task", "show", "g1", "--reveal")
     assert (revealed["payload"], revealed["headers"]["authorization"]) == (seeded.PAYLOAD, "Bearer abcdef123456")
     assert answer("task", "show", "g2", "--reveal")["payload"]["base64"].startswith("//4r")
@@ -419,7 +419,7 @@ async def test_a_worker_is_listed_an_attempt_cut_off_and_the_worker_stopped(
 
 def test_entries_are_added_listed_paused_run_and_removed(hx: HustleX) -> None:
     added = answer(
-        "cron", "add", "report", "0 7 * * 1", "report:build", '{"pin": "4821"}', "--timezone", "Africa/Lagos"
+        "cron", "add", "report", "0 7 * * 1", "report:build", '{"pin": "hush-4821"}', "--timezone", "Africa/Lagos"
     )
     assert (added["state"], added["where"], added["queue"]) == ("fires", "stored", "default")
     answer("cron", "add", "report", "0 8 * * 1", "report:build", code=5)
@@ -432,8 +432,8 @@ def test_entries_are_added_listed_paused_run_and_removed(hx: HustleX) -> None:
     assert fired["outcome"] == "Enqueued" and states(hx) == {"pending": 1}
     shown = answer("cron", "show", "report")
     assert [each["task_id"] for each in shown["firings"]] == [fired["id"]]
-    assert "4821" not in json.dumps(shown) + text("cron", "show", "report")
-    assert answer("cron", "show", "report", "--reveal")["payload"] == {"pin": "4821"}
+    assert "hush" not in json.dumps(shown) + text("cron", "show", "report")
+    assert answer("cron", "show", "report", "--reveal")["payload"] == {"pin": "hush-4821"}
     assert answer("cron", "resume", "report")["changed"] is True
     assert hustlex("cron", "rm", "report").returncode == 2
     assert answer("cron", "rm", "report", "--yes")["changed"] is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -77,8 +78,7 @@ async def test_no_address_is_stored_logged_or_shown(
     await hx.otp.issue(Email("ada obi@example.com"), ip=IP)
     await hx.otp.unlock(ADA, "anon")
     shown = f"{issued!r} {opened!r} {answer!r} {granted!r} {everything(raw)} {caplog.text}".lower()
-    assert "obi" not in shown
-    assert "example.com" not in shown
+    assert not re.search("ada.?obi|example", shown)
 
 
 async def test_a_decoy_is_one_for_mail_too(hx: Any, raw: redis.Redis) -> None:
@@ -187,4 +187,4 @@ async def test_the_plain_layout_hides_addresses_all_the_same(driver: Any, clock:
     issued = await sent(otp, ADA, "default")
     code = await code_of(otp, issued.challenge)
     assert isinstance(await otp.verify_phone(ADA, code), Verified)
-    assert "obi" not in str(everything(raw)).lower()
+    assert not re.search("ada.?obi|example", str(everything(raw)).lower())

@@ -245,7 +245,7 @@ async def test_an_entry_added_under_the_name_of_anothers_tells_nothing_of_it(
     await ada.open("/people")
     given = {"entry": "taken", "spec": "@daily", "type": "own:t", "queue": MINE}
     assert (await ada.press("add_entry", back="/cron", **given)).status_code == 409
-    shown = (await ada.open("/audit")).text
+    shown = told((await ada.open("/audit")).text)
     assert "Conflict" in shown and "not there" in shown
     assert "7h" not in shown and "next at" not in shown and OTHERS not in shown
 

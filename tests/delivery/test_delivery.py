@@ -467,7 +467,7 @@ async def test_the_console_and_a_gateway_take_e_mail(hx: HustleX, tmp_path: Path
     with redirect_stdout(io.StringIO()) as shown:
         await by_mail(hx, ConsoleSender(file))
     assert json.loads(file.read_text())["kind"] == "email"
-    assert "obi" not in shown.getvalue().lower()
+    assert "example" not in shown.getvalue().lower()
     bodies: list[dict[str, str]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

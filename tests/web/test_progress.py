@@ -94,7 +94,7 @@ async def test_results_and_errors_stay_inside_unless_they_are_wanted(
     @tasks.task("fail", max_retry=0)
     async def fail() -> None:
         await current_job().result.write({"half": 1})
-        raise ValueError("the card 4111 was refused")
+        raise ValueError("the card 4111-1111 was refused")
 
     async with serve(app) as client:
         hx = app.state.hustlex
@@ -105,7 +105,7 @@ async def test_results_and_errors_stay_inside_unless_they_are_wanted(
         worker.stop()
         await running
     assert events(text)[-1] == ("state", {"state": "archived"})
-    assert "4111" not in text
+    assert "4111-1111" not in text
     assert "half" not in text
 
 
