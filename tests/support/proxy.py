@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
+from hustlex.core.doors import accept_no_more
+
 _CHUNK = 65536
 _MOST_LINKS = 256
 
@@ -109,14 +111,14 @@ class Proxy:
             link.cut()
 
     async def _close(self) -> None:
-        self._server.close()
-        await _a_few_turns()  # a task that is cancelled before it began would leave its socket open
+        await accept_no_more(self._server)
         self._cut_all()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await _a_few_turns()  # what was aborted is closed a turn later
+        for _ in range(3):  # what was aborted is closed a turn later
+            await asyncio.sleep(0)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -199,11 +201,6 @@ class _Link:
                 await writer.drain()
                 if self._proxy.trickle:
                     await asyncio.sleep(0)
-
-
-async def _a_few_turns() -> None:
-    for _ in range(3):
-        await asyncio.sleep(0)
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,15 +13,16 @@ from typing import Any
 import msgspec
 import pytest
 import redis
-import uvicorn
 from fastapi import FastAPI
 from starlette.responses import HTMLResponse
 
 from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
+from hustlex.drivers.ports import free_port
 from hustlex.tokens import Access
 from hustlex.web import Allow, Deny, events_router, install, lifespan
 from tests.support.browser import Chromium, Tab, connected
+from tools.serving import server_of
 
 
 class Paid(msgspec.Struct, frozen=True, tag="paid"):
@@ -59,8 +59,7 @@ class Site:
         self.app = app
         self.url = f"http://127.0.0.1:{port}"
         self._port = port
-        self._server: uvicorn.Server | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._serving = AsyncExitStack()
 
     @property
     def hx(self) -> HustleX:
@@ -72,20 +71,10 @@ class Site:
         return self.app.state.orders
 
     async def start(self) -> None:
-        config = uvicorn.Config(
-            self.app, port=self._port, log_level="error", lifespan="off", timeout_graceful_shutdown=1
-        )
-        self._server = uvicorn.Server(config)
-        self._task = asyncio.create_task(self._server.serve())
-        async with asyncio.timeout(60):
-            while not self._server.started:
-                await asyncio.sleep(0.01)
+        await self._serving.enter_async_context(server_of(self.app, port=self._port))
 
     async def stop(self) -> None:
-        assert self._server is not None
-        assert self._task is not None
-        self._server.should_exit = self._server.force_exit = True
-        await self._task
+        await self._serving.aclose()
 
     async def tab(self, browser: Chromium) -> Tab:
         tab = await browser.open(self.url)
@@ -114,11 +103,9 @@ async def site(url: str, clock: FixedClock, beat: timedelta) -> AsyncIterator[Si
     async def page() -> HTMLResponse:
         return HTMLResponse(PAGE)
 
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     async with app.router.lifespan_context(app):
         channels(app.state.hustlex)
-        site = Site(app, port)
+        site = Site(app, free_port())
         await site.start()
         yield site
         await site.stop()

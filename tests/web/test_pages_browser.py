@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import time
@@ -11,16 +10,15 @@ from pathlib import Path
 
 import psutil
 import pytest
-import uvicorn
 
 from examples.gigs import market, money
 from examples.gigs.accounts import find_or_create
 from examples.gigs.app import create_app
 from examples.gigs.backend import Backend
 from examples.gigs.views import Notice
-from hustlex.drivers.ports import free_port
 from tests.conftest import SECRET
 from tests.support.browser import Tab, connected, running
+from tools.serving import serving
 
 _CONTRAST = """(() => {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
@@ -86,15 +84,8 @@ async def site(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asy
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     app = create_app()
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=1))
-    serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(60):
-        while not server.started:
-            await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{port}", app.state.backend
-    server.should_exit = True
-    await serving
+    async with app.router.lifespan_context(app), serving(app) as address:
+        yield address, app.state.backend
 
 
 async def test_pages_fit_a_phone_and_the_wallet_moves_by_itself(

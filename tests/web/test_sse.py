@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -14,7 +13,6 @@ import msgspec
 import psutil
 import pytest
 import redis
-import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
@@ -26,6 +24,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse, Unavailable
 from hustlex.events import Events, Gap, Message, Together, Unknown, together
 from hustlex.web.sse import end_streams, frame, render, sse_response
+from tools.serving import serving
 
 
 class Paid(msgspec.Struct, frozen=True, tag="paid"):
@@ -346,17 +345,10 @@ async def test_times_must_be_positive(source: Source, option: str) -> None:
 
 
 @asynccontextmanager
-async def serving(endpoint: Callable[[Request], Awaitable[Response]]) -> AsyncIterator[int]:
+async def door(endpoint: Callable[[Request], Awaitable[Response]]) -> AsyncIterator[int]:
     """A uvicorn on a free port of 127.0.0.1; yields the port."""
-    app = Starlette(routes=[Route("/events", endpoint)])
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        task = asyncio.ensure_future(server.serve([listening]))
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await task
+    async with serving(Starlette(routes=[Route("/events", endpoint)])) as address:
+        yield int(address.rpartition(":")[2])
 
 
 async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -380,7 +372,7 @@ async def test_a_published_event_arrives_at_the_browser(driver: Driver) -> None:
     async def endpoint(request: Request) -> Response:
         return await sse_response(request, orders.subscribe(order_id=42), authorize=None)
 
-    async with serving(endpoint) as port:
+    async with door(endpoint) as port:
         reader, writer = await connect(port)
         assert await orders.publish(Paid(5), order_id=42) == 1
         received = await reader.readuntil(b"}\n\n")
@@ -395,7 +387,7 @@ async def test_hundreds_of_browsers_come_and_go_and_nothing_stays(driver: Driver
     async def endpoint(request: Request) -> Response:
         return await sse_response(request, orders.subscribe(order_id=42), authorize=None)
 
-    async with serving(endpoint) as port:
+    async with door(endpoint) as port:
         _, writer = await connect(port)
         writer.close()
         await settled(lambda: not raw.pubsub_channels())

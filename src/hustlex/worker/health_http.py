@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from hustlex.core import check
+from hustlex.core.doors import accept_no_more
 from hustlex.core.health import degraded
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import ConfigurationError, Error
@@ -189,8 +190,7 @@ async def listening(pages: Mapping[bytes, Page], port: int, host: str) -> AsyncI
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:
-        server.close()
-        await door.close()
+        await door.close(server)
 
 
 @asynccontextmanager
@@ -201,8 +201,7 @@ async def listening_at(pages: Mapping[bytes, Page], path: str) -> AsyncIterator[
     try:
         yield
     finally:
-        server.close()
-        await door.close()
+        await door.close(server)
 
 
 class _Door:
@@ -215,6 +214,7 @@ class _Door:
         task = asyncio.current_task()
         assert task is not None
         self._clients.add(task)
+        writer.transport.set_write_buffer_limits(0)  # drain waits for the last byte
         try:
             if len(self._clients) <= _MOST_CLIENTS:
                 with suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -222,9 +222,11 @@ class _Door:
                         request = await reader.readuntil(b"\r\n\r\n")
                         writer.write(await self._reply(request))
                         await writer.drain()
+        except asyncio.CancelledError:
+            pass  # asyncio asks what a connection's task raised, and logs a failure over a cancelled one
         finally:
             self._clients.discard(task)
-            writer.close()
+            writer.transport.abort()  # close would wait for who does not read
 
     async def _reply(self, request: bytes) -> bytes:
         method, _, rest = request.partition(b" ")
@@ -240,8 +242,9 @@ class _Door:
         status = HTTPStatus(reply.status or status)
         return _response(status, reply.body, reply.content_type, head=method == b"HEAD")
 
-    async def close(self) -> None:
+    async def close(self, server: asyncio.Server) -> None:
         """Cut off who is still here."""
+        await accept_no_more(server)
         for task in list(self._clients):
             task.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
