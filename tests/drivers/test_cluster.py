@@ -315,14 +315,14 @@ async def test_one_silent_node_holds_up_nobody_else(street: Street, cluster: Clu
     await street.many([put(key, "v") for key in (dead, *living)])
     os.kill(silent.pid, signal.SIGSTOP)
     try:
-        lost = [asyncio.create_task(street.run(get(dead, timeout_ms=600))) for _ in range(5)]
+        lost = [asyncio.create_task(street.run(get(dead, timeout_ms=1_500))) for _ in range(5)]
         begun = time.monotonic()
         while not all(task.done() for task in lost):
             assert await street.run(get(living[0])) == b"v"
             assert await street.run(get(living[1])) == b"v"
-        assert time.monotonic() - begun < 2.5  # one after the other they would take 3
+        assert time.monotonic() - begun < 6  # one after the other they would take 7.5
         assert all(isinstance(task.exception(), Unavailable) for task in lost)
-        few = [get(living[0], timeout_ms=600), get(dead, timeout_ms=600), get(living[1], timeout_ms=600)]
+        few = [get(key, timeout_ms=1_500) for key in (living[0], dead, living[1])]
         first, missing, last = await street.many(few)
         assert (first, last) == (b"v", b"v")
         assert isinstance(missing, Unavailable)

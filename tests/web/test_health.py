@@ -33,7 +33,7 @@ def proxy(url: str) -> Iterator[Proxy]:
 
 @pytest.fixture
 async def client(proxy: Proxy) -> AsyncIterator[httpx.AsyncClient]:
-    app = FastAPI(lifespan=lifespan(lambda: HustleX(proxy.url, secret=SECRET, timeout=timedelta(milliseconds=200))))
+    app = FastAPI(lifespan=lifespan(lambda: HustleX(proxy.url, secret=SECRET, timeout=timedelta(seconds=1))))
     install(app)
     app.include_router(health_router())
     transport = httpx.ASGITransport(app)
@@ -104,7 +104,7 @@ async def test_second_best_stays_in_service(client: httpx.AsyncClient, proxy: Pr
 
 
 def test_the_blocking_front_tells_too(proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:
-    with sync.HustleX(proxy.url, secret=SECRET, timeout=timedelta(milliseconds=200)) as front:
+    with sync.HustleX(proxy.url, secret=SECRET, timeout=timedelta(seconds=1)) as front:
         assert front.health().ok
         proxy.refuse = True
         proxy.cut()
