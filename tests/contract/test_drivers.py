@@ -112,6 +112,31 @@ async def test_many_that_find_no_server_to_serve_them_are_each_answered_with_the
             await street.call("close")
 
 
+async def test_an_attempt_that_the_end_cuts_short_does_not_hide_why_the_one_before_failed(
+    kind: Callable[..., Any],
+) -> None:
+    came = 0
+
+    async def replica_then_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal came
+        came += 1
+        silent = came > 1
+        while data := await reader.read(65_536):
+            if not silent:
+                writer.write(b"%2\r\n$4\r\nrole\r\n$7\r\nreplica\r\n$5\r\nproto\r\n:3\r\n" * data.count(b"HELLO"))
+                writer.write(b"+OK\r\n" * data.count(b"\r\nCLIENT\r\n"))
+
+    async with answering(replica_then_silent) as port:
+        for many in (False, True):
+            came = 0
+            street = Street(kind(f"redis://127.0.0.1:{port}", timeout=timedelta(seconds=1), failover=timedelta(0)))
+            asked = street.call("run_many", [get("k"), increment("n")]) if many else street.run(get("k"))
+            (answer,) = await asyncio.gather(asked, return_exceptions=True)
+            assert {type(each) for each in (answer if many else [answer])} == {Refused}
+            assert came > 1
+            await street.call("close")
+
+
 async def test_a_link_that_breaks_under_many_costs_one_repeat_of_all(faulty_street: Street, faulty: Proxy) -> None:
     """One after the other, each after its own pause, they would not be done before the deadline."""
     await faulty_street.run(put("k", "v"))

@@ -55,6 +55,7 @@ class _Again(msgspec.Struct, frozen=True):
     """In the place of an answer: the call is to be made again."""
 
     failure: Failure
+    reason: Failure  # as ``Patience.reason``
     route: PoolRoute | None
 
 
@@ -241,7 +242,7 @@ class Driver:
             self._tally.add("repeated", len(left))
             time.sleep(delay)
         for place in left:
-            error = exhausted(answers[place].failure, self._pools.title)
+            error = exhausted(answers[place].reason, self._pools.title)
             answers[place] = self._told(error, ops[place], patience[place], answers[place].route)
         return answers
 
@@ -292,8 +293,8 @@ class Driver:
             if scriptless(reply):
                 return decoded(op, self._insist(op, deadline, reply))
             if isinstance(reply, (NotSent, Lost, Late, Refused)):
-                error = verdict(reply, op.effect)
-                return _Again(reply, route) if error is None else self._told(error, op, patience, route)
+                error, reason = verdict(reply, op.effect), patience.reason(reply, time.monotonic())
+                return _Again(reply, reason, route) if error is None else self._told(error, op, patience, route)
             if not isinstance(reply, Error):
                 return decoded(op, reply)
             return patience.turned_away(reply, time.monotonic(), self._pools.node(op, route))
