@@ -25,6 +25,7 @@ class Server:
     def __init__(self) -> None:
         self.epochs = self.sent = 0
         self.epoch, self.last, self.kept = "", 0, list[KeptEvent]()
+        self.gone = set[int]()
 
     def append(self) -> Frame:
         if not self.epoch:
@@ -43,6 +44,7 @@ class Server:
     def go_back(self) -> None:
         """A replica that had not heard of the last message takes over."""
         if self.last:
+            self.gone |= {int(each.payload) for each in self.kept[-1:]}
             self.last, self.kept = self.last - 1, self.kept[:-1]
 
     def answer(self, op: Any) -> Any:
@@ -56,7 +58,8 @@ class Server:
         return History(self.epoch, self.last if self.epoch else 0, found if self.epoch else [])
 
 
-steps = st.lists(st.sampled_from(["send", "send", "send", "lose", "double", "break", "flush", "go back"]), max_size=40)
+EVENTS = ["send", "send", "send", "lose", "double", "break", "flush", "go back", "fail over"]
+steps = st.lists(st.sampled_from(EVENTS), max_size=40)
 
 
 @settings(max_examples=examples(150))
@@ -80,17 +83,25 @@ def test_each_message_once_and_in_order_or_a_gap(story: list[str]) -> None:
                 heard.extend(item for item, _ in step.hear(given))
 
     settle()
+    away = unsaid = False
     for event in story:
+        if event in ("send", "double") and away:
+            settle(Frame("", b"", gap=True))
+        away = event == "fail over" or (away and event in ("lose", "go back"))
+        unsaid = event == "go back" or (unsaid and event == "lose")
         if event in ("send", "lose", "double"):
             frame = server.append()
+            server.gone |= {server.sent} if unsaid and not away else set()
             for _ in range({"send": 1, "lose": 0, "double": 2}[event]):
                 settle(frame)
         elif event == "break":
             settle(Frame("", b"", gap=True))
         elif event == "flush":
             server.flush()
-        else:
+        else:  # another takes over; whose link ends with that, hears it before the next message
             server.go_back()
+    if away:
+        settle(Frame("", b"", gap=True))
     settle(server.append())
     settle(Frame("", b"", gap=True))
     _judge(server, heard)
@@ -104,6 +115,7 @@ def _judge(server: Server, heard: list[Any]) -> None:
             continue
         assert before is None or (item.epoch, item.offset) == (before.epoch, before.offset + 1)
         assert before is None or item.data > before.data
+        assert before is None or server.gone.issuperset(range(before.data + 1, item.data)), "missed, and nothing said"
         before = item
     assert heard[-1].position == Position(server.epoch, server.last)
     assert before is None or before.data == server.sent

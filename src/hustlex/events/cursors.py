@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from hustlex.core import op as ground
 from hustlex.core.follower import Ask, Listen
 from hustlex.events import ops
@@ -120,7 +122,7 @@ class ReplayCursor:
         if self._rewound:
             return Ask(ops.rewind(template, name, self._epoch, new_epoch()), self._begin_again)
         if self._behind:
-            return Ask(ops.read(template, name, self._last, LIMIT), self._catch_up)
+            return Ask(ops.read(template, name, max(0, self._last - 1), LIMIT), self._catch_up)
         return Listen(self._hear, CHECK_S)
 
     def lost(self) -> None:
@@ -143,6 +145,7 @@ class ReplayCursor:
         return ()
 
     def _catch_up(self, history: History) -> Iterator[Sized]:
+        """Read from the last message on: a server that lost it may have given its offset to another one."""
         heard, self._first = self._first, None
         if heard is not None and heard[0].epoch == history.epoch:
             self._epoch, self._behind = history.epoch, False
@@ -154,6 +157,11 @@ class ReplayCursor:
         if history.last < self._last:
             self._rewound = bool(self._epoch)
             return
+        known = [each for each in history.entries if each.offset <= self._last]
+        if any(self._differs(each.offset, each.ts) for each in known):
+            self._rewound = True
+            return
+        history = replace(history, entries=history.entries[len(known) :])
         first = history.entries[0].offset if history.entries else history.last + 1
         if first > self._last + 1:
             yield from self._gap("trimmed", first - 1)
