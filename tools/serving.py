@@ -29,8 +29,7 @@ async def server_of(app: Any, **options: Any) -> AsyncIterator[uvicorn.Server]:
     server = uvicorn.Server(uvicorn.Config(app, **{"log_level": "warning", "lifespan": "off", **options}))
     task = asyncio.create_task(server.serve())
     while not server.started:
-        if task.done():
-            await task
+        assert not task.done(), "the server did not start"
         await asyncio.sleep(0.01)
     try:
         yield server

@@ -172,7 +172,20 @@ def test_no_binary_names_the_three_ways(monkeypatch: pytest.MonkeyPatch) -> None
     "arguments",
     [
         {"port": 70000},
-        *({"more_ports": bad} for bad in ("cluster-port", ["Port"], [""], ["../port"], ["tls-port 1\n"])),
+        *(
+            {"more_ports": bad}
+            for bad in (
+                "cluster-port",
+                5,
+                [1],
+                ["port"],
+                ["Tls-Port"],
+                ["password"],
+                [""],
+                ["../a-port"],
+                ["tls-port\n"],
+            )
+        ),
     ],
 )
 def test_a_bad_port_is_misuse(arguments: dict[str, Any]) -> None:

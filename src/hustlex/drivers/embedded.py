@@ -33,7 +33,7 @@ from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Misuse
 
 _FILES = frozenset({"password", "server.conf", "lock", "port", "appendonlydir", "server.log"})
-_OPTION = re.compile(r"[a-z]+(-[a-z]+)*")
+_PORT_OPTION = re.compile(r"([a-z]+-)+port")
 _LONGEST_SOCKET_PATH = 100
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
@@ -66,8 +66,8 @@ class EmbeddedServer:
     ) -> None:
         if not 0 <= port <= 65535:
             raise Misuse(f"port must be 0 to 65535, not {port}")
-        if isinstance(more_ports, str) or not all(map(_OPTION.fullmatch, more_ports)):
-            raise Misuse(f"more_ports must be names of options, as ('cluster-port',), not {more_ports!r}")
+        if not isinstance(more_ports, list | tuple) or not all(map(_PORT_OPTION.fullmatch, map(str, more_ports))):
+            raise Misuse(f"more_ports must be options that end in -port, as ('cluster-port',), not {more_ports!r}")
         self._given_directory = directory
         self._fixed_port = port
         self._append_only = append_only

@@ -27,9 +27,8 @@ from hustlex.errors import ConfigurationError, Misuse
 if TYPE_CHECKING:
     from hustlex.drivers.blocking import Driver
 
-_BUS = (
-    "cluster-port"  # where nodes hear each other; by default the server's port plus 10,000, which may be past the last
-)
+_BUS = "cluster-port"
+"""Where nodes hear each other; by default the server's port plus 10,000, which may be past the last one."""
 _READY_S = 60.0
 _POLL_S = 0.02
 _PATIENCE = timedelta(seconds=10)

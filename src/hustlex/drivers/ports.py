@@ -36,9 +36,8 @@ def free_port(wanted: int = 0) -> int:
 
 def _bound(port: int) -> int:
     with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # what is left of closed connections is no hindrance
+        # What is left of closed connections is no hindrance: servers say so, too.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port))
         found: int = probe.getsockname()[1]
         return found
